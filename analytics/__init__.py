@@ -1,0 +1,1 @@
+"""Campaigns, event intake, rollups, snapshots, panels, pages."""

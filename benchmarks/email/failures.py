@@ -1,0 +1,93 @@
+"""Scenarios of failure: a killed worker, a server that hangs up, a reply that never comes."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+
+from benchmarks.email import postgres, process
+from benchmarks.email.process import Worker
+from benchmarks.email.trial import Measured, Trial
+
+PAUSE_SECONDS = 0.5
+"""Between two runs of a worker, as a supervisor or cron would start it again."""
+
+
+def killed(trial: Trial, *, seconds: float = 60) -> Measured:
+    """kill -9 at a random mail, then new workers until all mails arrived or `seconds` passed: repeated, never sent."""
+    _begin(trial)
+    process.run(trial.contender, "enqueue_many", numbers=trial.mails)
+    # The same point for every contender of a round.
+    at_mail = random.Random(trial.number).randrange(trial.mails // 6, trial.mails * 5 // 6)
+    with process.workers(trial.contender, environment=_environment(trial)) as (worker,):
+        worker.go()
+        trial.sink.wait_for(at_mail, seconds=60)
+        worker.kill()
+    killed_at, restarted_at = time.time(), 0.0
+    while trial.sink.arrived().unique < trial.mails and time.time() < killed_at + seconds:
+        with process.workers(trial.contender, environment=_environment(trial)) as (worker,):
+            went_at = worker.go()
+            restarted_at = restarted_at or went_at
+            _watch(worker, trial, unique=trial.mails, until=killed_at + seconds)
+        time.sleep(PAUSE_SECONDS)
+    arrived = trial.sink.arrived()
+    later = [each.at for each in trial.sink.arrivals().values() if each.at > restarted_at]
+    return {
+        "repeated": arrived.repeated,
+        "never sent": trial.mails - arrived.unique,
+        "first new after s": min(later) - killed_at if later else None,
+        "all sent after s": arrived.last_at - killed_at if arrived.unique == trial.mails else None,
+    }
+
+
+def hung_up(trial: Trial, *, closing: int = 5, runs: int = 3) -> Measured:
+    """The server closes the connection on the first `closing` of the mails: how many of the others arrive."""
+    _begin(trial)
+    process.run(trial.contender, "enqueue_many", numbers=closing, of="close")
+    process.run(trial.contender, "enqueue_many", numbers=trial.mails - closing, first=closing)
+    _drain_often(trial, unique=trial.mails - closing, runs=runs, seconds=20)
+    arrived = trial.sink.arrived()
+    return {"others": trial.mails - closing, "delivered": arrived.unique, "repeated": arrived.repeated} | _state(trial)
+
+
+def reply_lost(trial: Trial, *, runs: int = 7) -> Measured:
+    """The server takes each message and closes instead of answering: how many copies arrive in `runs` runs."""
+    _begin(trial)
+    process.run(trial.contender, "enqueue_many", numbers=trial.mails, of="lost")
+    _drain_often(trial, unique=trial.mails + 1, runs=runs, seconds=15)
+    arrived = trial.sink.arrived()
+    return {"copies of each": arrived.accepted / trial.mails, "never sent": trial.mails - arrived.unique} | _state(
+        trial
+    )
+
+
+def _begin(trial: Trial) -> None:
+    shutil.rmtree(process.LOCKS, ignore_errors=True)
+    process.LOCKS.mkdir(parents=True)
+    postgres.empty(trial.database)
+    trial.sink.reset()
+
+
+def _drain_often(trial: Trial, *, unique: int, runs: int, seconds: float) -> None:
+    for _ in range(runs):
+        with process.workers(trial.contender, environment=_environment(trial)) as (worker,):
+            until = worker.go() + seconds
+            _watch(worker, trial, unique=unique, until=until)
+
+
+def _watch(worker: Worker, trial: Trial, *, unique: int, until: float) -> None:
+    """Return when the worker is done, or so many mails arrived, or it is too late."""
+    while time.time() < until and trial.sink.arrived().unique < unique and not worker.is_done(seconds=0.05):
+        pass
+    # The worker gets the time to write down what it did last.
+    worker.is_done(seconds=2)
+
+
+def _state(trial: Trial) -> Measured:
+    return {f"rows {name}": count for name, count in process.run(trial.contender, "state").items()}
+
+
+def _environment(trial: Trial) -> dict[str, str]:
+    """All runs share one lock file, as on one machine, so that what a dead worker left behind counts."""
+    return trial.transport() | {"BENCH_LOCK": str(process.LOCKS / "lock")}

@@ -1,0 +1,1 @@
+"""Wires the rooms together: settings, URLs, schedules, the web entry points, `manage.py up`."""

@@ -1,0 +1,19 @@
+"""The demo's URLs, mounted at /demo/ by `make up` alone."""
+
+from django.urls import path
+from django.views.generic import RedirectView
+
+from config.demo import views
+
+app_name = "demo"
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="demo:inbox")),
+    path("mail/", views.inbox, name="inbox"),
+    path("mail/mode/", views.mode, name="mode"),
+    path("mail/empty/", views.empty, name="empty"),
+    path("mail/<int:pk>/", views.letter, name="letter"),
+    path("mail/<int:pk>/html/", views.html, name="html"),
+    path("mail/<int:pk>/source/", views.source, name="source"),
+    path("mail/<int:pk>/attachments/<int:number>/", views.attachment, name="attachment"),
+]

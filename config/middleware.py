@@ -1,0 +1,67 @@
+"""What every request passes through: whose word about the client is believed, and the policy of the admin's pages."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+type Next = Callable[[HttpRequest], HttpResponse]
+
+FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP")
+
+
+class TrustedProxies:
+    """Sets REMOTE_ADDR to the client's address if the peer is in TRUSTED_PROXIES; else drops the peer's claims."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        peer = request.META.get("REMOTE_ADDR", "")
+        if is_trusted(peer):
+            request.META["REMOTE_ADDR"] = client_address(peer=peer, claims=request.META.get(FORWARDED[0], ""))
+        else:
+            for name in FORWARDED:
+                request.META.pop(name, None)
+        return self.get_response(request)
+
+
+def is_trusted(address: str) -> bool:
+    """Whether the address belongs to one of our own proxies."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(known in network for network in settings.TRUSTED_PROXIES)
+
+
+def client_address(*, peer: str, claims: str) -> str:
+    """Return the last address of X-Forwarded-For that our own proxies did not write themselves.
+
+    Read from the right: everything left of the first stranger was written by that stranger.
+    """
+    address = peer
+    for claim in reversed([part.strip() for part in claims.split(",")]):
+        try:
+            address = str(ipaddress.ip_address(claim))
+        except ValueError:
+            break
+        if not is_trusted(address):
+            break
+    return address
+
+
+class AdminPolicy:
+    """Grants the admin's pages the wider Content-Security-Policy that Unfold needs, unless the view has its own."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if request.path.startswith("/admin/") and not hasattr(response, "_csp_config"):
+            setattr(response, "_csp_config", settings.ADMIN_CSP)  # noqa: B010  (the attribute Django's middleware reads)
+        return response

@@ -1,0 +1,230 @@
+"""All settings of Redrive. What differs between environments comes from the environment (DESIGN 4.2).
+
+A missing or contradictory one is a message of `manage.py check` (config/checks.py).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.utils.csp import CSP
+
+from config import environment, secrets
+from queues.engine import log
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var")
+SECRETS_FILE = VAR_DIR / "secrets.env"
+ENVIRONMENT = secrets.over(SECRETS_FILE, os.environ)
+
+# --- The site -------------------------------------------------------------------------------------------------------
+
+DEBUG = environment.flag(ENVIRONMENT, "DEBUG")
+DEMO = environment.flag(ENVIRONMENT, "DEMO")  # set by `manage.py up`: the pages under /demo/
+DEMO_LOGINS = {
+    name: ENVIRONMENT[f"DEMO_{name.upper()}_PASSWORD"]
+    for name in ("administrator", "operator", "observer", "customer")
+    if f"DEMO_{name.upper()}_PASSWORD" in ENVIRONMENT
+}
+SECRET_KEY = ENVIRONMENT.get("SECRET_KEY", "")
+BASE_URL = environment.base_url(ENVIRONMENT, default=f"http://localhost:{ENVIRONMENT.get('PORT') or 8000}")
+HTTPS = BASE_URL.startswith("https://")
+ALLOWED_HOSTS = environment.words(ENVIRONMENT, "ALLOWED_HOSTS") or [
+    urlsplit(BASE_URL).hostname or "localhost",
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+]
+CSRF_TRUSTED_ORIGINS = [BASE_URL]
+TRUSTED_PROXIES = environment.networks(ENVIRONMENT, "TRUSTED_PROXIES")
+PRIVATE_HOSTS_ALLOWED = environment.words(ENVIRONMENT, "PRIVATE_HOSTS_ALLOWED")
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+
+INSTALLED_APPS = [
+    "config",
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_q",
+    "rest_framework",
+    "drf_spectacular",
+    "anymail",
+    "django_structlog",
+    "queues",
+    "notifications",
+    "payments",
+    "analytics",
+]
+
+MIDDLEWARE = [
+    "config.middleware.TrustedProxies",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "config.middleware.AdminPolicy",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.csp",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
+}
+
+# --- Security -------------------------------------------------------------------------------------------------------
+
+SECURE_CSP: dict[str, Any] = {
+    "default-src": [CSP.SELF],
+    "script-src": [CSP.SELF],
+    "style-src": [CSP.SELF],
+    "img-src": [CSP.SELF, "data:"],
+    "object-src": [CSP.NONE],
+    "base-uri": [CSP.NONE],
+    "form-action": [CSP.SELF],
+    "frame-ancestors": [CSP.SELF],
+}
+# Unfold's Alpine evaluates expressions and writes inline styles; inline scripts stay forbidden.
+ADMIN_CSP: dict[str, Any] = SECURE_CSP | {
+    "script-src": [CSP.SELF, CSP.UNSAFE_EVAL],
+    "style-src": [CSP.SELF, CSP.UNSAFE_INLINE],
+}
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 30 * 24 * 3600 if HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # TrustedProxies drops it from everyone else
+X_FRAME_OPTIONS = "SAMEORIGIN"
+# The proxy redirects to https (W008: probes come by plain http), and other subdomains are not ours (W005, W021).
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
+
+LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = LOGIN_URL
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+# --- Data and clock -------------------------------------------------------------------------------------------------
+
+DATABASES = {
+    "default": environment.database(
+        ENVIRONMENT.get("DATABASE_URL") or f"sqlite:///{VAR_DIR / 'redrive.sqlite3'}", root=BASE_DIR
+    )
+}
+REDIS_URL = ENVIRONMENT.get("REDIS_URL", "")
+CACHES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+# django-q2 is the clock and the worker processes, nothing more (DESIGN 3.2, 8); the truth is in our own tables.
+Q_CLUSTER: dict[str, Any] = {
+    "name": "redrive",
+    "label": "Clock and workers",
+    "workers": 6,  # one resident drain per queue, and two that stay free for short tasks
+    "queue_limit": 6,  # tasks taken early wait locked behind a drain; few of them, so that none outlives `retry`
+    "timeout": 90,  # above the 50 s of a drain
+    "retry": 120,  # above the timeout
+    "max_attempts": 1,
+    "ack_failures": True,  # a failed task is not repeated: what it should do is still due in our tables
+    "catch_up": False,
+    "save_limit": 20,  # every finished task reads that many rows
+    "poll": 0.5,
+    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+}
+
+# --- Queues ---------------------------------------------------------------------------------------------------------
+
+RATE_LIMITS = environment.rate_limits(ENVIRONMENT)
+RETRY_JITTER = 0.1  # delays vary by this share, so that what failed together does not come back together
+LEDGER_KEY = ENVIRONMENT.get("LEDGER_KEY", "")
+
+# --- E-mail ---------------------------------------------------------------------------------------------------------
+
+MAILERS = {"default": {"BACKEND": "queues.email.backend.QueueBackend"}}
+DEFAULT_FROM_EMAIL = ENVIRONMENT.get("DEFAULT_FROM_EMAIL") or "Redrive <redrive@localhost>"
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+EMAIL_DELIVERY_URL = environment.words(ENVIRONMENT, "EMAIL_DELIVERY_URL", default="console://")
+ANYMAIL_WEBHOOK_SECRET = ENVIRONMENT.get("ANYMAIL_WEBHOOK_SECRET", "")
+ANYMAIL = {"WEBHOOK_SECRET": ANYMAIL_WEBHOOK_SECRET} if ANYMAIL_WEBHOOK_SECRET else {}
+
+# --- Stripe, push, alerts -------------------------------------------------------------------------------------------
+
+STRIPE_API_KEY = ENVIRONMENT.get("STRIPE_API_KEY", "")
+STRIPE_API_BASE = ENVIRONMENT.get("STRIPE_API_BASE", "")
+STRIPE_WEBHOOK_SECRETS = environment.words(ENVIRONMENT, "STRIPE_WEBHOOK_SECRETS")
+VAPID_PRIVATE_KEY = ENVIRONMENT.get("VAPID_PRIVATE_KEY", "")
+FCM_CREDENTIALS = ENVIRONMENT.get("FCM_CREDENTIALS", "")
+APNS_KEY = ENVIRONMENT.get("APNS_KEY", "")
+APNS_KEY_ID = ENVIRONMENT.get("APNS_KEY_ID", "")
+APNS_TEAM_ID = ENVIRONMENT.get("APNS_TEAM_ID", "")
+APNS_TOPIC = ENVIRONMENT.get("APNS_TOPIC", "")
+ALERT_EMAILS = environment.words(ENVIRONMENT, "ALERT_EMAILS")
+ALERT_WEBHOOK_URL = ENVIRONMENT.get("ALERT_WEBHOOK_URL", "")
+
+# --- Watching -------------------------------------------------------------------------------------------------------
+
+METRICS_TOKEN = ENVIRONMENT.get("METRICS_TOKEN", "")
+OTEL_EXPORTER_OTLP_ENDPOINT = ENVIRONMENT.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # an address is personal data, and the proxy has it
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10  # one line per request: the one with its outcome
+LOGGING = log.logging_config(level="DEBUG" if DEBUG else "INFO")
+log.configure()
+
+# --- API and admin --------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Redrive",
+    "DESCRIPTION": "Nothing the product sends or receives is lost.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+UNFOLD = {"SITE_TITLE": "Redrive", "SITE_HEADER": "Redrive", "SITE_URL": "/", "SHOW_HISTORY": True}

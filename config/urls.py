@@ -1,0 +1,16 @@
+"""All URLs of Redrive (DESIGN 4.4)."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+    path("accounts/", include("django.contrib.auth.urls")),
+    path("", include("queues.urls")),
+]
+
+if settings.DEMO:
+    urlpatterns.append(path("demo/", include("config.demo.urls")))

@@ -1,0 +1,1 @@
+"""Push: installations, devices, deliveries, transports, registration API."""

@@ -1,0 +1,1 @@
+"""Orders, checkout, refunds, disputes: what a Stripe event means."""

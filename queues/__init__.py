@@ -1,0 +1,1 @@
+"""Knows how work is queued, retried, measured and redriven."""

@@ -1,0 +1,1 @@
+"""Staff: operations, ledger, admin, pages, API."""

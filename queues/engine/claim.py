@@ -1,0 +1,101 @@
+"""Claim: take due items for this worker, in one statement, without waiting for any other worker."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, connections, router, transaction
+
+from queues.engine.item import QueueItem
+from queues.engine.states import Priority
+
+LEASE = timedelta(seconds=30)
+"""How long a claim holds without being renewed."""
+
+
+def claim[Item: QueueItem](
+    model: type[Item], *, limit: int, worker: str, now: datetime, without_kinds: Sequence[str] = (), lease: timedelta = LEASE
+) -> list[Item]:
+    """Up to `limit` due items, most urgent and then longest due first, each leased to `worker` and its attempt counted.
+
+    Two workers never get the same item. `without_kinds` are paused. With lanes, at most one item a lane is taken,
+    and a lane that another worker took in the same moment is left to it.
+    """
+    if not model.LANES:
+        return _claim(model, limit=limit, worker=worker, now=now, without_kinds=without_kinds, lease=lease)
+    try:
+        with transaction.atomic(using=router.db_for_write(model)):
+            return _claim(model, limit=limit, worker=worker, now=now, without_kinds=without_kinds, lease=lease)
+    except IntegrityError:
+        # Another worker took one of these lanes between our look and our update: try for one, then leave it.
+        try:
+            with transaction.atomic(using=router.db_for_write(model)):
+                return _claim(model, limit=1, worker=worker, now=now, without_kinds=without_kinds, lease=lease)
+        except IntegrityError:
+            return []
+
+
+def renew(model: type[QueueItem], *, ids: Sequence[int], worker: str, now: datetime, lease: timedelta = LEASE) -> int:
+    """Prolong the leases `worker` still holds on these items; returns how many it still held."""
+    held = model._default_manager.filter(pk__in=ids, status="processing", leased_by=worker, leased_until__isnull=False)
+    return held.update(leased_until=now + lease)
+
+
+def _claim[Item: QueueItem](
+    model: type[Item], *, limit: int, worker: str, now: datetime, without_kinds: Sequence[str], lease: timedelta
+) -> list[Item]:
+    connection = connections[router.db_for_write(model)]
+    table = connection.ops.quote_name(model._meta.db_table)
+    postgres = connection.vendor == "postgresql"
+    adapt = connection.ops.adapt_datetimefield_value
+    kinds = f" AND kind NOT IN ({', '.join(['%s'] * len(without_kinds))})" if without_kinds else ""
+    lanes = (
+        f" AND (lane IS NULL OR (NOT EXISTS (SELECT 1 FROM {table} r WHERE r.lane = q.lane AND r.status = 'processing')"
+        f" AND NOT EXISTS (SELECT 1 FROM {table} e WHERE e.lane = q.lane AND e.status IN ('pending', 'retrying')"
+        " AND e.due_at <= %s AND (e.priority, e.due_at, e.id) < (q.priority, q.due_at, q.id))))"
+        if model.LANES
+        else ""
+    )
+    # One index probe a priority: a row of another priority, or one not yet due, is never looked at.
+    probes = [
+        f"SELECT id FROM {table} q WHERE status IN ('pending', 'retrying') AND priority = {level} AND due_at <= %s{kinds}{lanes}"
+        f" ORDER BY due_at, id LIMIT {int(limit)}{' FOR UPDATE SKIP LOCKED' if postgres else ''}"
+        for level in Priority.values
+    ]
+    given: list[Any] = [adapt(now), *without_kinds, *([adapt(now)] if lanes else [])] * len(probes)
+    candidates = " UNION ALL ".join(f"SELECT id FROM ({probe}) p{level}" for level, probe in enumerate(probes))
+    token = uuid.uuid4()
+    sql = (
+        f"UPDATE {table} SET status = 'processing', attempts = attempts + 1, runs = runs + 1, version = version + 1,"
+        " lease_token = %s, leased_until = %s, leased_by = %s"
+        f" WHERE id IN (SELECT id FROM ({candidates}) c LIMIT {int(limit)})"
+        f" RETURNING {', '.join(connection.ops.quote_name(f.column) for f in model._meta.concrete_fields)}"
+    )
+    held = [token if postgres else token.hex, adapt(now + lease), worker]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*held, *given])
+        rows = cursor.fetchall()
+    return sorted(_items(model, connection, rows), key=lambda item: (item.priority, item.due_at, item.pk))
+
+
+def _items[Item: QueueItem](model: type[Item], connection: Any, rows: list[tuple[Any, ...]]) -> list[Item]:
+    """Rows as the ORM would read them (SQLite needs its converters; PostgreSQL's driver gives them ready but JSON)."""
+    fields = list(model._meta.concrete_fields)
+    names = [field.attname for field in fields]
+    converters = [
+        (index, [*connection.ops.get_db_converters(col), *field.get_db_converters(connection)], col)
+        for index, field in enumerate(fields)
+        for col in [field.get_col(model._meta.db_table)]
+    ]
+    converters = [entry for entry in converters if entry[1]]
+    items = []
+    for row in rows:
+        values = list(row)
+        for index, functions, col in converters:
+            for function in functions:
+                values[index] = function(values[index], col, connection)
+        items.append(model.from_db(connection.alias, names, values))
+    return items

@@ -1,0 +1,225 @@
+"""Settle: end attempts, many in one statement; each holds only if its lease token still does.
+
+    attempt ── returned ──▶ ack ─────────▶ succeeded
+            ├─ Transient ─▶ retry ───────▶ retrying (by the schedule), or dead_letter when it is used up
+            ├─ Permanent ─▶ dead_letter
+            ├─ Snooze ────▶ snooze ──────▶ retrying, the attempt given back
+            └─ Cancel ────▶ cancel ──────▶ cancelled
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.db import connections, models, router, transaction
+
+from queues.engine import records
+from queues.engine.attempts import Attempt
+from queues.engine.item import QueueItem
+from queues.engine.outcomes import Cancel, Permanent, Snooze, Transient, Uncertain
+from queues.engine.registry import Done, Queue
+from queues.engine.states import Status
+
+log = structlog.get_logger(__name__)
+
+UNCERTAIN_HOLD = timedelta(minutes=15)
+"""How long an uncertain item waits for word from the other side before its type's rule decides."""
+
+
+@dataclass(slots=True)
+class Settlement:
+    """How one attempt ended; built by `decide`, written by `settle`."""
+
+    item: QueueItem
+    verdict: str
+    status: Status
+    now: datetime
+    started_at: datetime
+    code: str = ""
+    words: str = ""
+    via: str = ""
+    due_at: datetime | None = None
+    waits_for: str = ""
+    charged: bool = True
+    uncertain: bool = False
+    fields: dict[str, Any] = field(default_factory=dict)
+    effect: Callable[[], None] | None = None
+
+
+def decide(
+    queue: Queue, item: QueueItem, result: Done | BaseException | None, *, started_at: datetime, now: datetime
+) -> Settlement:
+    """What the handler's return or exception means for the item. Pure, but for the log line of an unexpected error."""
+    common: dict[str, Any] = {"item": item, "now": now, "started_at": started_at}
+    if result is None or isinstance(result, Done):
+        done = result or Done()
+        return Settlement(
+            verdict="ack",
+            status=Status.SUCCEEDED,
+            words=done.words,
+            via=done.via,
+            fields=done.fields,
+            effect=done.effect,
+            **common,
+        )
+    said = {"code": getattr(result, "code", ""), "words": getattr(result, "words", ""), "via": getattr(result, "via", "")}
+    match result:
+        case Cancel():
+            return Settlement(verdict="cancel", status=Status.CANCELLED, **said, **common)
+        case Snooze():
+            return _wait("snooze", result.until, waits_for=result.code, charged=False, **said, **common)
+        case Permanent():
+            return _dead(queue, result, **said, **common)
+        case Transient():
+            return _retry(queue, result, said, common)
+    log.error("handler.bug", queue=queue.name, item=item.pk, exc_info=result)
+    last_line = traceback.format_exception_only(result)[-1].strip()
+    bug = Transient(last_line, code=f"bug {type(result).__name__}")
+    return _retry(queue, bug, {"code": bug.code, "words": bug.words, "via": ""}, common)
+
+
+def settle(queue: Queue, settlements: Sequence[Settlement]) -> set[int]:
+    """Write them in one transaction, with their effects; returns the ids whose lease still held.
+
+    An id that is not returned was reclaimed from this worker: nothing of its settlement is written.
+    Raises what an effect raises; then nothing is written at all (the caller settles one by one).
+    """
+    if not settlements:
+        return set()
+    using = router.db_for_write(queue.model)
+    with transaction.atomic(using=using):
+        held = _write(queue, settlements, using)
+        for settlement in settlements:
+            if settlement.effect is not None and settlement.item.pk in held:
+                settlement.effect()
+    for settlement in settlements:
+        _report(queue, settlement, held=settlement.item.pk in held)
+    return held
+
+
+def _retry(queue: Queue, outcome: Transient, said: dict[str, str], common: dict[str, Any]) -> Settlement:
+    item: QueueItem = common["item"]
+    uncertain = isinstance(outcome, Uncertain)
+    if not outcome.charged:
+        pause = outcome.retry_after or timedelta(seconds=queue.policy.delays[0])
+        return _wait("retry", common["now"] + pause, charged=False, uncertain=uncertain, **said, **common)
+    said = said | ({"waits_for": "uncertain"} if uncertain else {})
+    delay = queue.policy.delay(attempts=item.attempts, max_retries=item.max_retries, retry_after=outcome.retry_after)
+    if delay is None:
+        said.pop("waits_for", None)
+        return _dead(queue, outcome, uncertain=uncertain, **said, **common)
+    return _wait("retry", common["now"] + delay, uncertain=uncertain, **said, **common)
+
+
+def _wait(verdict: str, due_at: datetime, **rest: Any) -> Settlement:
+    return Settlement(verdict=verdict, status=Status.RETRYING, due_at=due_at, **rest)
+
+
+def _dead(queue: Queue, outcome: Any, **rest: Any) -> Settlement:
+    effect = queue.on_dead(rest["item"], outcome)
+    return Settlement(verdict="dead_letter", status=Status.DEAD_LETTER, effect=effect, **rest)
+
+
+COLUMNS: dict[str, models.Field[Any, Any]] = {
+    "id": models.BigIntegerField(),
+    "token": models.UUIDField(),
+    "status": models.CharField(),
+    "due_at": models.DateTimeField(),
+    "at": models.DateTimeField(),
+    "given_back": models.IntegerField(),
+    "waits_for": models.CharField(),
+    "uncertain": models.IntegerField(),
+    "code": models.CharField(),
+    "words": models.TextField(),
+    "verdict": models.CharField(),
+    "number": models.IntegerField(),
+    "started_at": models.DateTimeField(),
+    "duration_ms": models.IntegerField(),
+    "via": models.CharField(),
+    "worker": models.CharField(),
+}
+
+
+def _write(queue: Queue, settlements: Sequence[Settlement], using: str) -> set[int]:
+    connection = connections[using]
+    own = records.fields_of(queue.model, queue.model.SETTLED_FIELDS)
+    columns = COLUMNS | own
+    table = queue.model._meta.db_table
+    source = records.table(connection, columns)
+    rows = records.dump(connection, columns, [_row(settlement) for settlement in settlements])
+    now_if = "CASE WHEN v.status = '{0}' THEN v.at ELSE {1} END"
+    assignments = [
+        "status = v.status",
+        "due_at = COALESCE(v.due_at, q.due_at)",
+        "attempts = q.attempts - v.given_back",
+        "version = q.version + 1",
+        "lease_token = NULL, leased_until = NULL, leased_by = ''",
+        "waits_for = v.waits_for",
+        "uncertain_at = CASE WHEN v.uncertain = 1 THEN v.at WHEN v.status = 'succeeded' THEN NULL ELSE q.uncertain_at END",
+        "last_code = v.code",
+        "last_words = v.words",
+        f"succeeded_at = {now_if.format('succeeded', 'q.succeeded_at')}",
+        f"cancelled_at = {now_if.format('cancelled', 'q.cancelled_at')}",
+        f"dead_at = {now_if.format('dead_letter', 'q.dead_at')}",
+        *(f'"{name}" = COALESCE(v."{name}", q."{name}")' for name in own),
+    ]
+    update = (
+        f"UPDATE {table} AS q SET {', '.join(assignments)} FROM {source}"
+        " WHERE q.id = v.id AND q.lease_token = v.token AND q.status = 'processing'"
+    )
+    history = f"INSERT INTO {Attempt._meta.db_table} (queue, item_id, number, started_at, duration_ms, outcome, code, words, via, worker, charged)"
+    picked = "number, started_at, duration_ms, verdict, code, words, via, worker, given_back = 0"
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # One round trip: the history rows are those of the items whose lease held.
+            cursor.execute(
+                f"WITH v AS MATERIALIZED (SELECT * FROM {source}), held AS (UPDATE {table} AS q SET {', '.join(assignments)} FROM v"
+                " WHERE q.id = v.id AND q.lease_token = v.token AND q.status = 'processing' RETURNING q.id),"
+                f" kept AS ({history} SELECT %s, v.id, {picked} FROM v JOIN held ON held.id = v.id)"
+                " SELECT id FROM held",
+                [rows, queue.name],
+            )
+            return {row[0] for row in cursor.fetchall()}
+        cursor.execute(f"{update} RETURNING id", [rows])
+        held = {row[0] for row in cursor.fetchall()}
+        kept = records.dump(connection, columns, [_row(s) for s in settlements if s.item.pk in held])
+        cursor.execute(f"{history} SELECT %s, v.id, {picked} FROM {source}", [queue.name, kept])
+        return held
+
+
+def _row(settlement: Settlement) -> dict[str, Any]:
+    item = settlement.item
+    took = max(settlement.now - settlement.started_at, timedelta())
+    return {
+        "id": item.pk,
+        "token": item.lease_token,
+        "status": settlement.status.value,
+        "due_at": settlement.due_at,
+        "at": settlement.now,
+        "given_back": 0 if settlement.charged else 1,
+        "waits_for": settlement.waits_for[:100],
+        "uncertain": int(settlement.uncertain),
+        "code": settlement.code[:100],
+        "words": settlement.words,
+        "verdict": settlement.verdict,
+        "number": item.runs,
+        "started_at": settlement.started_at,
+        "duration_ms": min(int(took.total_seconds() * 1000), 2**31 - 1),
+        "via": settlement.via[:200],
+        "worker": item.leased_by,
+        **settlement.fields,
+    }
+
+
+def _report(queue: Queue, settlement: Settlement, *, held: bool) -> None:
+    item = settlement.item
+    if not held:
+        log.warning("lease.lost", queue=queue.name, item=item.pk, attempt=item.attempts, verdict=settlement.verdict)
+        return
+    write = log.debug if settlement.verdict in ("ack", "snooze") else log.warning
+    write(f"item.{settlement.verdict}", queue=queue.name, item=item.pk, attempt=item.attempts, code=settlement.code)

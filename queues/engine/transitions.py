@@ -1,0 +1,172 @@
+"""Transitions outside a worker's attempt: reclaim and expiry by the clock, redrive, replay, discard, purge by staff.
+
+Each is one compare-and-set UPDATE that returns what it changed; a row that is no longer in the expected state is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import structlog
+from django.db import models, router, transaction
+from django.db.models import F, Q
+
+from queues.engine.attempts import Attempt
+from queues.engine.item import QueueItem
+from queues.engine.registry import Queue
+from queues.engine.states import FINISHED, WAITING, Status
+from queues.engine.tombstones import Tombstone
+
+log = structlog.get_logger(__name__)
+
+RECLAIM_AT_ONCE = 500
+"""Items one reclaim takes back; the rest is left to the next, a few seconds later."""
+LOST_WORDS = "The worker stopped before it could say how this run ended."
+RESTORABLE = timedelta(days=7)
+"""How long a purged item can be brought back."""
+
+_LEASE_GONE = {"lease_token": None, "leased_until": None, "leased_by": ""}
+_FRESH = {
+    "status": Status.PENDING,
+    "attempts": 0,
+    "version": F("version") + 1,
+    "waits_for": "",
+    "uncertain_at": None,
+    "succeeded_at": None,
+    "cancelled_at": None,
+    "dead_at": None,
+}
+
+
+def reclaim(queue: Queue, *, now: datetime) -> int:
+    """Take back items whose lease ran out: due at once, or dead letter when that was their last attempt."""
+    with transaction.atomic(using=router.db_for_write(queue.model)):
+        lost = list(_locked(queue.model).filter(status=Status.PROCESSING, leased_until__lt=now)[:RECLAIM_AT_ONCE])
+        retries = queue.policy.max_retries
+        over = [item for item in lost if item.attempts > (retries if item.max_retries is None else item.max_retries)]
+        words = {"last_code": "lost", "last_words": LOST_WORDS, "version": F("version") + 1, **_LEASE_GONE}
+        dead = {item.pk for item in over}
+        for ids, change in (
+            (dead, {"status": Status.DEAD_LETTER, "dead_at": now}),
+            ({item.pk for item in lost} - dead, {"status": Status.RETRYING, "due_at": now, "waits_for": ""}),
+        ):
+            if ids:
+                queue.model._default_manager.filter(pk__in=ids).update(**words, **change)
+        Attempt.objects.bulk_create(
+            Attempt(
+                queue=queue.name,
+                item_id=item.pk,
+                number=item.runs,
+                outcome="lost",
+                code="lost",
+                words=LOST_WORDS,
+                worker=item.leased_by,
+            )
+            for item in lost
+        )
+    for item in lost:
+        log.warning("item.reclaimed", queue=queue.name, item=item.pk, attempt=item.attempts, worker=item.leased_by)
+    return len(lost)
+
+
+def expire(queue: Queue, *, now: datetime) -> int:
+    """Cancel waiting items whose time has passed; also while nothing can be attempted."""
+    return queue.model._default_manager.filter(status__in=WAITING, expires_at__lte=now).update(
+        status=Status.CANCELLED,
+        cancelled_at=now,
+        last_code="expired",
+        last_words="Not sent: its time had passed.",
+        waits_for="",
+        version=F("version") + 1,
+    )
+
+
+def release(model: type[QueueItem], *, items: Iterable[QueueItem], now: datetime) -> int:
+    """Give back claimed items that were never begun, as if they had not been claimed."""
+    changed = 0
+    for item in items:
+        status = Status.RETRYING if item.runs > 1 else Status.PENDING
+        held = model._default_manager.filter(pk=item.pk, lease_token=item.lease_token, status=Status.PROCESSING)
+        changed += held.update(
+            status=status, attempts=F("attempts") - 1, runs=F("runs") - 1, version=F("version") + 1, **_LEASE_GONE
+        )
+    return changed
+
+
+def confirm(model: type[QueueItem], *, item_id: int, now: datetime) -> bool:
+    """Word came that an uncertain item did arrive: it has succeeded."""
+    waits = Q(status__in=WAITING) | Q(status=Status.DEAD_LETTER)
+    return bool(
+        model._default_manager.filter(waits, pk=item_id, uncertain_at__isnull=False).update(
+            status=Status.SUCCEEDED,
+            succeeded_at=now,
+            dead_at=None,
+            uncertain_at=None,
+            waits_for="",
+            last_code="confirmed",
+            last_words="The provider reported it: it had been taken although its answer was lost.",
+            version=F("version") + 1,
+        )
+    )
+
+
+def redrive(items: models.QuerySet[QueueItem], *, now: datetime) -> int:
+    """Dead letters back to pending, due at once, with a whole new schedule before them."""
+    return items.filter(status=Status.DEAD_LETTER, hidden_at__isnull=True).update(due_at=now, **_FRESH)
+
+
+def replay(items: models.QuerySet[QueueItem], *, now: datetime) -> int:
+    """Succeeded or cancelled items to run again."""
+    return items.filter(status__in=FINISHED, hidden_at__isnull=True).update(due_at=now, **_FRESH)
+
+
+def discard(items: models.QuerySet[QueueItem], *, reason: str, now: datetime) -> int:
+    """Give up on waiting items and dead letters; the rows stay. What a worker holds is left alone."""
+    return items.filter(status__in=(*WAITING, Status.DEAD_LETTER)).update(
+        status=Status.CANCELLED,
+        cancelled_at=now,
+        last_code="discarded",
+        last_words=f"Discarded by staff: {reason}",
+        waits_for="",
+        version=F("version") + 1,
+    )
+
+
+def hide(items: models.QuerySet[QueueItem], *, now: datetime) -> int:
+    """Purge, first half: out of sight at once, still restorable. Only items that no worker will touch."""
+    settled = items.filter(status__in=(*FINISHED, Status.DEAD_LETTER), hidden_at__isnull=True)
+    return settled.update(hidden_at=now, version=F("version") + 1)
+
+
+def restore(items: models.QuerySet[QueueItem], *, now: datetime) -> int:
+    """Bring purged items back into sight."""
+    return items.filter(hidden_at__gt=now - RESTORABLE).update(hidden_at=None, version=F("version") + 1)
+
+
+def bury(queue: Queue, *, items: models.QuerySet[QueueItem], now: datetime) -> int:
+    """Delete rows for good and leave a tombstone for each, which still answers a repeated key."""
+    with transaction.atomic(using=router.db_for_write(queue.model)):
+        rows = list(items.values_list("pk", "idempotency_key", "status", "content_hash"))
+        ids = [row[0] for row in rows]
+        Tombstone.objects.bulk_create(
+            [
+                Tombstone(queue=queue.name, item_id=pk, key=key, status=status, content_hash=content, buried_at=now)
+                for pk, key, status, content in rows
+                if not key.startswith("auto:")
+            ],
+            ignore_conflicts=True,
+        )
+        Attempt.objects.filter(queue=queue.name, item_id__in=ids).delete()
+        queue.model._default_manager.filter(pk__in=ids).delete()
+    return len(ids)
+
+
+def _locked(model: type[QueueItem]) -> models.QuerySet[QueueItem]:
+    """Rows locked for this transaction, skipping what another holds (SQLite locks whole, so plainly there)."""
+    from django.db import connections
+
+    rows = model._default_manager.all().order_by("pk")
+    if connections[router.db_for_write(model)].features.has_select_for_update_skip_locked:
+        return rows.select_for_update(skip_locked=True)
+    return rows

@@ -1,0 +1,1 @@
+"""Measures: statistics, service levels, alerts, metrics, health."""

@@ -1,0 +1,32 @@
+"""Gathers what django-q2 runs: each task carries names only and makes one domain call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from django.utils import timezone
+
+from queues.engine import limiter, registry, residence, transitions
+
+RESIDENT = timedelta(seconds=50)
+"""How long a drain stays for items that fall due meanwhile; below django-q2's time-out (90 s)."""
+
+
+def drain(queue: str) -> Mapping[str, int]:
+    """Drain one queue; at once over if another drain of it is resident on this machine."""
+    return residence.drain(registry.get(queue), resident=RESIDENT)
+
+
+def reclaim() -> dict[str, int]:
+    """Take back lost leases and cancel what has expired, in every queue, also where no drain runs."""
+    now = timezone.now()
+    return {
+        queue.name: transitions.reclaim(queue, now=now) + transitions.expire(queue, now=now)
+        for queue in registry.all_queues()
+    }
+
+
+def clean_rate_counters() -> int:
+    """Delete rate counters that hold nothing any more."""
+    return limiter.clean(now=timezone.now())

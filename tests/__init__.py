@@ -1,0 +1,1 @@
+"""The tests mirror the code; `flows` has one file for each flow of the design."""

@@ -1,0 +1,84 @@
+"""`make test`: style, types, layers, migrations, then all tests on SQLite and, where one is found, PostgreSQL.
+
+Both databases are tested in one pytest run with one process each, so that two cores are busy and its closing line
+counts all of it. REQUIRE_POSTGRES=1 and REQUIRE_BROWSER=1 turn what would be left out into a failure. What follows
+`python -m tests.run` goes to pytest.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests import chromium, postgres
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = sys.executable
+BIN = Path(PYTHON).parent
+
+CHECKS: tuple[tuple[str, list[str]], ...] = (
+    ("format", [str(BIN / "ruff"), "format", "--check", "--quiet", "."]),
+    ("lint", [str(BIN / "ruff"), "check", "--quiet", "."]),
+    ("types", [str(BIN / "mypy"), "--no-error-summary", "."]),
+    ("layers", [str(BIN / "lint-imports"), "--no-logo"]),
+    ("migrations", [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"]),
+    ("settings", [PYTHON, "manage.py", "check", "--fail-level", "WARNING"]),
+)
+
+
+def main() -> int:
+    """Run everything, also after a failure, and return the exit status."""
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
+    passed = [check(name, command, environment) for name, command in CHECKS]
+    with postgres.found() as database:
+        browser = chromium.path()
+        say("database", f"SQLite, and PostgreSQL ({database.origin})" if database else "SQLite alone: no PostgreSQL")
+        say("browser", browser or "no Chromium: browser tests are skipped")
+        if os.environ.get("REQUIRE_POSTGRES") == "1" and database is None:
+            say("database", "REQUIRE_POSTGRES=1, but none was found on this machine")
+            passed.append(False)
+        if os.environ.get("REQUIRE_BROWSER") == "1" and browser is None:
+            say("browser", "REQUIRE_BROWSER=1, but no Chromium was found on this machine")
+            passed.append(False)
+        spread = ["-n", "2"]
+        if database:
+            environment["TEST_DATABASE_URL"] = database.url
+            spread = [
+                "-d",
+                "--dist",
+                "each",
+                "--tx",
+                "popen//env:TEST_ON=sqlite",
+                "--tx",
+                "popen//env:TEST_ON=postgres",
+            ]
+        else:
+            environment.pop("TEST_DATABASE_URL", None)
+        failures = [name for (name, _), good in zip(CHECKS, passed, strict=False) if not good]
+        if failures:
+            say("so far", f"failed: {', '.join(failures)}; the tests run all the same")
+        tests = subprocess.run([PYTHON, "-m", "pytest", *spread, *sys.argv[1:]], cwd=ROOT, env=environment)
+    return 0 if all(passed) and tests.returncode == 0 else 1
+
+
+def check(name: str, command: list[str], environment: dict[str, str]) -> bool:
+    """Run one check, print its result on one line and its words only if it fails."""
+    begun = time.monotonic()
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    good = result.returncode == 0
+    say(name, f"{'ok' if good else 'FAILED'} ({time.monotonic() - begun:.1f} s)")
+    if not good:
+        print(result.stdout + result.stderr, flush=True)
+    return good
+
+
+def say(name: str, words: str) -> None:
+    """Print one line of the run."""
+    print(f"test: {name:<11}{words}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
