@@ -77,11 +77,24 @@ def networks(values: Mapping[str, str], name: str) -> list[Network]:
         raise BadSetting(name, "expected addresses or networks like 10.0.0.0/8, separated by commas") from None
 
 
+def port(values: Mapping[str, str]) -> int:
+    """Return PORT, the web server's."""
+    text = values.get("PORT") or "8000"
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or not 1 <= int(text) <= 65535:
+        raise BadSetting("PORT", "expected a number from 1 to 65535")
+    return int(text)
+
+
 def base_url(values: Mapping[str, str], *, default: str) -> str:
     """Return BASE_URL without its trailing slash."""
     url = values.get("BASE_URL", default).strip().rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and parts.hostname and not parts.query and not parts.fragment
+        good = good and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
         raise BadSetting("BASE_URL", "expected an address like https://redrive.example.com")
     return url
 

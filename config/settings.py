@@ -30,7 +30,7 @@ DEMO_LOGINS = {
     if f"DEMO_{name.upper()}_PASSWORD" in ENVIRONMENT
 }
 SECRET_KEY = ENVIRONMENT.get("SECRET_KEY", "")
-BASE_URL = environment.base_url(ENVIRONMENT, default=f"http://localhost:{ENVIRONMENT.get('PORT') or 8000}")
+BASE_URL = environment.base_url(ENVIRONMENT, default=f"http://localhost:{environment.port(ENVIRONMENT)}")
 HTTPS = BASE_URL.startswith("https://")
 ALLOWED_HOSTS = environment.words(ENVIRONMENT, "ALLOWED_HOSTS") or [
     urlsplit(BASE_URL).hostname or "localhost",

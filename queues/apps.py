@@ -1,6 +1,7 @@
 """The queues app as Django knows it."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class QueuesConfig(AppConfig):
@@ -10,8 +11,10 @@ class QueuesConfig(AppConfig):
     verbose_name = "Queues"
 
     def ready(self) -> None:
-        """Register the queues of our own rooms."""
+        """Register the queues of our own rooms, and have permissions and groups made after each migrate."""
+        from queues.desk import permissions
         from queues.email.queue import EMAIL
         from queues.engine import registry
 
         registry.register(EMAIL)
+        post_migrate.connect(permissions.ensure, sender=self)

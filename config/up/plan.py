@@ -13,6 +13,8 @@ from pathlib import Path
 
 from django.core.management import get_commands
 
+from config import environment as settings_environment
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANAGE = (sys.executable, str(ROOT / "manage.py"))
 
@@ -66,9 +68,9 @@ class Plan:
 
 
 def make(*, environment: Mapping[str, str], var: Path) -> Plan:
-    """Return the plan for this environment (secrets included); raises CannotStart if the port is no port or taken."""
+    """Return the plan for this environment (secrets included); raises CannotStart if the port is taken."""
     bind = environment.get("BIND") or "127.0.0.1"
-    port = port_number(environment.get("PORT") or "8000")
+    port = settings_environment.port(environment)
     claim_free(bind=bind, port=port, names="PORT")
     catcher = not environment.get("EMAIL_DELIVERY_URL")
     children = dict(environment)
@@ -98,13 +100,6 @@ def granian(*, bind: str, port: int, static: Path) -> tuple[str, ...]:
         *("--static-path-route", "/static", "--static-path-mount", str(static)),
         "config.wsgi:application",
     )
-
-
-def port_number(text: str) -> int:
-    """Return PORT as a number."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise CannotStart("PORT must be a number from 1 to 65535.")
-    return int(text)
 
 
 def claim_free(*, bind: str, port: int, names: str) -> None:

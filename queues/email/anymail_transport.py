@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from anymail.exceptions import AnymailError
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMultiAlternatives
 from django.utils.module_loading import import_string
 
@@ -130,7 +131,7 @@ class AnymailConnection:
             message.tags = list(tags[:1] if row.one_tag else tags)
             self._carry(key, message, how=row.key)
             sent = self._backend.send_messages([message])
-        except (AnymailError, ValueError, TypeError) as error:
+        except (AnymailError, ImproperlyConfigured, ValueError, TypeError) as error:
             raise provider_errors.outcome(error, provider=provider) from error
         if not sent:
             raise outcomes.Cancel("a receiver of Anymail's pre_send signal stopped it", code="pre_send")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import mimetypes
@@ -12,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db import router, transaction
 from django.utils import timezone
 
 from queues.email import addresses, headers, mail, plain, rendering, types
@@ -19,7 +21,7 @@ from queues.email.mail import File, Mail
 from queues.email.models import Attachment, AttachmentUse, EmailMessage
 from queues.engine import enqueue as rows
 from queues.engine import item, wake
-from queues.engine.states import Priority
+from queues.engine.states import Priority, Status
 
 QUEUE = "email"
 ATTACHMENTS_MAX_BYTES = 10 * 1024 * 1024
@@ -84,10 +86,17 @@ def enqueue_many(drafts: Sequence[Draft], *, now: datetime | None = None) -> lis
     now = now or timezone.now()
     finished = [_finish(draft) for draft in drafts]
     values = [_row(draft, now) for draft in finished]
+    if any(draft.attachments for draft in finished):
+        with transaction.atomic(using=router.db_for_write(EmailMessage)):
+            return _store(finished, values, now)
+    return _store(finished, values, now)
+
+
+def _store(drafts: Sequence[Draft], values: Sequence[dict[str, Any]], now: datetime) -> list[EmailMessage]:
     entries = rows.insert(QUEUE, EmailMessage, values)
     messages = []
     fresh: list[tuple[EmailMessage, Draft]] = []
-    for draft, row, entry in zip(finished, values, entries, strict=True):
+    for draft, row, entry in zip(drafts, values, entries, strict=True):
         if entry.repeated and entry.content_hash != row["content_hash"]:
             raise KeyConflict(f"the idempotency key {draft.idempotency_key!r} was used before for another mail")
         message = _message(row, entry)
@@ -125,6 +134,8 @@ def _finish(draft: Draft) -> Draft:
         raise Invalid("priority", f"one of {', '.join(str(each.value) for each in Priority)}")
     if draft.max_retries is not None and not 0 <= draft.max_retries <= 100:
         raise Invalid("max_retries", "between 0 and 100")
+    for name in ("metadata", "tags", "context"):
+        _check_json(name, getattr(draft, name))
     for name in ("send_at", "expires_at"):
         if (at := getattr(draft, name)) is not None and at.tzinfo is None:
             raise Invalid(name, "without a time zone")
@@ -218,12 +229,21 @@ def _message(row: Mapping[str, Any], entry: rows.Entry) -> EmailMessage:
     if entry.repeated and not entry.buried:
         message = EmailMessage.objects.get(pk=entry.item_id)
     else:
-        message = EmailMessage(pk=entry.item_id, **row)
-        message._state.adding = False
-        message._state.db = "default"
-        message.status = entry.buried or message.status
+        names, defaults = _blank()
+        given = {**row, "id": entry.item_id, "status": entry.buried or Status.PENDING.value}
+        message = EmailMessage.from_db(
+            router.db_for_write(EmailMessage), names, [given.get(name, defaults[name]) for name in names]
+        )
     message.repeated = entry.repeated
     return message
+
+
+@functools.cache
+def _blank() -> tuple[list[str], dict[str, Any]]:
+    """Names of the columns and their values in a new row (the mutable ones are always given)."""
+    fresh = EmailMessage()
+    names = [each.attname for each in EmailMessage._meta.concrete_fields]
+    return names, {name: getattr(fresh, name) for name in names}
 
 
 def _store_files(messages: Sequence[tuple[EmailMessage, Draft]], now: datetime) -> None:
@@ -253,6 +273,25 @@ def _store_files(messages: Sequence[tuple[EmailMessage, Draft]], now: datetime) 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _check_json(name: str, value: Any) -> None:
+    if not value:
+        return
+    try:
+        dumped = json.dumps(value, default=str)
+        dumped.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(name, f"cannot be stored as JSON: {error}") from error
+    if "\\u0000" in dumped or "\\ud8" in dumped.lower():
+        _refuse_unstorable(name, value)
+
+
+def _refuse_unstorable(name: str, value: Any) -> None:
+    """PostgreSQL's jsonb takes neither NUL nor half a surrogate pair; a whole pair is fine."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    if "\\u0000" in text or headers.clean(text) != text:
+        raise Invalid(name, "a NUL or half a character in it")
 
 
 def _guess(name: str) -> str:

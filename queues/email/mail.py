@@ -28,7 +28,7 @@ CONTENT_TYPE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*"
     r"(?:; ?[A-Za-z0-9!#$&^_.+-]+=(?:[A-Za-z0-9!#$&^_.+:-]+|\"[ !#-\[\]-~]*\"))*"
 )
-CONTENT_ID = re.compile(r"[!-;=?A-~]+")
+CONTENT_ID = re.compile(r"[!-;=?-~]+")
 _LINE_BREAKING = re.compile(r"[\r\n\x00]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

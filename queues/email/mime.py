@@ -28,7 +28,7 @@ TEXT_LINE = 78
 """A text with longer lines leaves quoted-printable, as the standard library does it; relays may cut at 998."""
 
 _PLAIN_OCTETS = bytes(range(0x20, 0x7F)) + b"\t\r\n"
-_SAFE_NAME = re.compile(r"[A-Za-z0-9!#$&+,.=@^_`{}~() -]{1,60}")
+_SAFE_NAME = re.compile(r"(?! )[A-Za-z0-9!#$&+,.=@^_`{}~() -]{1,60}(?<! )")
 
 type Part = tuple[str, list[bytes]]
 """The header lines of a part, and its body in pieces that are joined once at the very end."""

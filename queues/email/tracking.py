@@ -10,7 +10,8 @@ An event may come before its mail's settlement has stored the provider's id; it 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,13 +20,12 @@ from django.db import transaction
 from django.db.models import Q
 
 from queues.email import addresses, bounces, suppressions, types
+from queues.email.anymail_transport import METADATA_KEY
+from queues.email.mail import MESSAGE_ID
 from queues.email.models import EmailMessage, Suppression, TrackingEvent
 from queues.engine import log, transitions
 
 logger = log.get(__name__)
-
-METADATA_KEY = "redrive_id"
-"""The name under which a mail's id travels in the provider's metadata, so that an event finds its mail without more."""
 
 WORDS_MAX = 2000
 ADOPT_AT_ONCE = 500
@@ -66,8 +66,7 @@ class Report:
     key: str
     kind: str
     reference: str
-    """The provider's id of the mail, or its Message-ID."""
-    item_id: int | None
+    """Our Message-ID, where the provider gives back the metadata it was sent with; else the provider's id of the mail."""
     recipient: str
     at: datetime
     words: str
@@ -85,10 +84,10 @@ def record(*, events: Iterable[AnymailTrackingEvent], provider: str, now: dateti
         known = TrackingEvent.objects.filter(provider=provider, event_key__in=list(reports))
         for key in known.values_list("event_key", flat=True):
             del reports[key]
-        mails = _mails(list(reports.values()))
+        mails = _mails((report.reference, report.recipient) for report in reports.values())
         rows = [
             TrackingEvent(
-                message_id=mails[report.key].pk if report.key in mails else None,
+                message=mails.get((report.reference, report.recipient)),
                 provider=provider,
                 event_key=report.key,
                 kind=report.kind,
@@ -101,12 +100,12 @@ def record(*, events: Iterable[AnymailTrackingEvent], provider: str, now: dateti
         ]
         TrackingEvent.objects.bulk_create(rows, ignore_conflicts=True)
         for report in reports.values():
-            mail = mails.get(report.key)
+            mail = mails.get((report.reference, report.recipient))
             if mail is not None:
                 _mark(mail, kind=report.kind, at=report.at, now=now)
             _suppress(report, mail=mail, provider=provider)
     if reports:
-        logger.info("tracking.recorded", provider=provider, new=len(reports), unknown=len(reports) - len(mails))
+        logger.info("tracking.recorded", provider=provider, new=len(reports))
     return len(reports)
 
 
@@ -115,10 +114,10 @@ def adopt(*, now: datetime) -> int:
     adopted = 0
     orphans = TrackingEvent.objects.filter(message__isnull=True, received_at__gt=now - ORPHAN_AGE).exclude(reference="")
     events = list(orphans.order_by("pk")[:ADOPT_AT_ONCE])
-    mails = _by_reference({event.reference for event in events})
+    mails = _mails((event.reference, event.recipient) for event in events)
     with transaction.atomic():
         for event in events:
-            mail = mails.get(event.reference)
+            mail = mails.get((event.reference, event.recipient))
             if mail is None:
                 continue
             adopted += TrackingEvent.objects.filter(pk=event.pk, message__isnull=True).update(message=mail)
@@ -127,19 +126,18 @@ def adopt(*, now: datetime) -> int:
 
 
 def _report(event: AnymailTrackingEvent, *, provider: str, now: datetime) -> Report:
-    reference = _text(event.message_id, 255)
+    metadata = event.metadata if isinstance(event.metadata, dict) else {}
+    own_id = str(metadata.get(METADATA_KEY, ""))
+    reference = _text(own_id if MESSAGE_ID.fullmatch(own_id) else event.message_id, 255)
     recipient = _recipient(event.recipient)
     at = event.timestamp
     if isinstance(at, datetime):
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    metadata = event.metadata if isinstance(event.metadata, dict) else {}
-    item_id = str(metadata.get(METADATA_KEY, ""))
     said = event.mta_response or event.description or event.click_url
     return Report(
         key=_key(event, reference=reference, recipient=recipient, at=at),
         kind=_text(event.event_type, 30),
         reference=reference,
-        item_id=int(item_id) if item_id.isascii() and item_id.isdigit() and len(item_id) < 19 else None,
         recipient=recipient,
         at=min(at, now) if isinstance(at, datetime) else now,
         words=_text(said, WORDS_MAX),
@@ -169,31 +167,25 @@ def _text(value: object, length: int) -> str:
     return cleaned.encode("utf-8", "replace").decode()[:length]
 
 
-def _mails(reports: Sequence[Report]) -> dict[str, EmailMessage]:
-    """The mail of each report, by the report's key: by our own id, the provider's id, or the Message-ID."""
-    by_reference = _by_reference({report.reference for report in reports if report.item_id is None})
-    by_id = EmailMessage.objects.only("id", "kind", "recipients").in_bulk(
-        [report.item_id for report in reports if report.item_id is not None]
-    )
-    found = {}
-    for report in reports:
-        mail = by_reference.get(report.reference) if report.item_id is None else by_id.get(report.item_id)
-        if mail is not None:
-            found[report.key] = mail
-    return found
+def _mails(sent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], EmailMessage]:
+    """The mail of each (reference, recipient), by the provider's id or the Message-ID, with or without its brackets.
 
-
-def _by_reference(references: set[str]) -> dict[str, EmailMessage]:
-    """Mails by what providers call them; an SMTP relay calls a mail by its Message-ID, with or without brackets."""
-    names = {name: reference for reference in references if reference for name in (reference, f"<{reference}>")}
-    found: dict[str, EmailMessage] = {}
+    A mail that some recipients refused for now goes on as a second one with the same Message-ID: of several the newest
+    that has this recipient is meant.
+    """
+    pairs = {pair for pair in sent if pair[0]}
+    names = {pair[0] for pair in pairs} | {f"<{pair[0]}>" for pair in pairs}
+    called: dict[str, list[EmailMessage]] = defaultdict(list)
     if names:
         mails = EmailMessage.objects.only("id", "kind", "recipients", "provider_id", "message_id")
-        for mail in mails.filter(Q(provider_id__in=references - {""}) | Q(message_id__in=list(names))).order_by("pk"):
-            for name in (mail.provider_id, mail.message_id):
-                if name in names:
-                    found[names[name]] = mail
-    return found
+        for mail in mails.filter(Q(provider_id__in=names) | Q(message_id__in=names)).order_by("pk"):
+            for name in {mail.provider_id, mail.message_id, mail.message_id.strip("<>")}:
+                called[name].append(mail)
+    return {
+        pair: next((mail for mail in reversed(called[pair[0]]) if pair[1] in mail.recipients), called[pair[0]][0])
+        for pair in pairs
+        if called[pair[0]]
+    }
 
 
 def _mark(mail: EmailMessage, *, kind: str, at: datetime, now: datetime) -> None:

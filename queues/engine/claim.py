@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,9 @@ from queues.engine.states import Priority
 
 LEASE = timedelta(seconds=30)
 """How long a claim holds without being renewed."""
+
+
+EMPTY: dict[Any, Callable[[], Any]] = {"[]": list, "{}": dict, None: lambda: None}
 
 
 def claim[Item: QueueItem](
@@ -95,6 +98,9 @@ def _items[Item: QueueItem](model: type[Item], connection: Any, rows: list[tuple
     for row in rows:
         values = list(row)
         for index, functions, col in converters:
+            if values[index] in EMPTY:  # most JSON columns of most rows: a tenth of the cost of parsing
+                values[index] = EMPTY[values[index]]()
+                continue
             for function in functions:
                 values[index] = function(values[index], col, connection)
         items.append(model.from_db(connection.alias, names, values))

@@ -37,6 +37,8 @@ POLL_SECONDS = 0.5
 """How often an idle resident drain looks for work that no wake-up announced."""
 LINGER_SECONDS = 4.0
 """An idle drain stays this long, longer than wake-ups are coalesced: so work enqueued meanwhile is seen."""
+GATHER_SECONDS = 0.002
+"""How long a group waits for the other hands, so that one commit serves more of them."""
 RENEW_SECONDS = 8.0
 SWEEP_SECONDS = 5.0
 """How often lost leases are taken back and expired items cancelled while draining."""
@@ -48,10 +50,13 @@ RECONNECT_SECONDS = 25.0
 
 @dataclass(slots=True)
 class _Hand:
-    """One thread and the sign that its last outcome is durable."""
+    """One thread, and the lock it waits at until the coordinator releases it: its last outcome is durable."""
 
     thread: threading.Thread | None = None
-    durable: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    durable: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.durable.acquire()
 
 
 class Drain:
@@ -176,6 +181,9 @@ class Drain:
         ended: list[tuple[_Hand | None, settle.Settlement]] = []
         try:
             ended.append(self.outcomes.get(timeout=timeout) if timeout > 0 else self.outcomes.get_nowait())
+            gathered = time.monotonic() + GATHER_SECONDS
+            while len(ended) < len(self.hands) and (left := gathered - time.monotonic()) > 0:
+                ended.append(self.outcomes.get(timeout=left))
             while len(ended) < self.queue.batch:
                 ended.append(self.outcomes.get_nowait())
         except queues.Empty:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connections, models, router
+from django.db import connections, router
 
 from queues.engine import records
 from queues.engine.item import QueueItem
@@ -28,46 +29,51 @@ class Entry:
 def insert(queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
     """One row a mapping (column → value, the same columns in each, `idempotency_key` among them); in order.
 
-    A key that a concurrent transaction is just inserting is waited for. Keys that begin with `auto:` are fresh by making.
+    A key that a concurrent transaction is just inserting is waited for. One statement, and a look-up only for
+    keys that were used before.
     """
     if not rows:
         return []
-    connection = connections[router.db_for_write(model)]
-    fields: dict[str, models.Field[Any, Any]] = records.fields_of(model, list(rows[0]))
-    names = ", ".join(f'"{column}"' for column in fields)
-    sql = (
-        f"INSERT INTO {model._meta.db_table} ({names}) SELECT {names} FROM {records.table(connection, fields)}"
-        " WHERE true ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [records.dump(connection, fields, rows)])
+    alias = router.db_for_write(model)
+    records_, sql = _statement(alias, model, tuple(rows[0]))
+    with connections[alias].cursor() as cursor:
+        cursor.execute(sql, [records_.dump(rows), queue])
         made = {key: item_id for item_id, key in cursor.fetchall()}
-    given = [key for row in rows if not (key := row["idempotency_key"]).startswith("auto:")]
-    buried = _buried(queue, model, given, made) if given else {}
-    earlier = [key for key in given if key not in made and key not in buried]
-    kept = model._default_manager.filter(idempotency_key__in=earlier) if earlier else model._default_manager.none()
-    found = {key: (pk, content) for pk, key, content in kept.values_list("pk", "idempotency_key", "content_hash")}
+    known = _known(queue, model, [key for row in rows if (key := row["idempotency_key"]) not in made])
     entries: list[Entry] = []
     for row in rows:
         key = row["idempotency_key"]
-        if key in buried:
-            entries.append(buried[key])
-        elif key in made:
-            entries.append(Entry(made[key]))
-            found[key] = made.pop(key), row["content_hash"]  # the same key twice in one call
-        else:
-            entries.append(Entry(found[key][0], repeated=True, content_hash=found[key][1]))
+        if key in made:
+            entries.append(Entry(made.pop(key)))
+            known[key] = Entry(entries[-1].item_id, repeated=True, content_hash=row["content_hash"])
+        elif key in known:
+            entries.append(known[key])
+        else:  # it was deleted in the moment between: then there is nothing it repeats
+            entries += insert(queue, model, [row])
     return entries
 
 
-def _buried(queue: str, model: type[QueueItem], keys: Sequence[str], made: dict[str, int]) -> dict[str, Entry]:
-    """Keys whose row is gone; looked up after the insert, so that a burial in between is seen, and the insert undone."""
+@functools.cache
+def _statement(alias: str, model: type[QueueItem], columns: tuple[str, ...]) -> tuple[records.Records, str]:
+    source = records.of(alias, model, columns)
+    names = ", ".join(f'"{column}"' for column in columns)
+    return source, (
+        f"INSERT INTO {model._meta.db_table} ({names}) SELECT {names} FROM {source.source} WHERE NOT EXISTS"
+        f" (SELECT 1 FROM {Tombstone._meta.db_table} s WHERE s.queue = %s AND s.key = v.idempotency_key)"
+        " ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key"
+    )
+
+
+def _known(queue: str, model: type[QueueItem], keys: Sequence[str]) -> dict[str, Entry]:
+    """What earlier calls made of these keys. A row wins over its tombstone, which is written before the row goes."""
+    if not keys:
+        return {}
     stones = Tombstone.objects.filter(queue=queue, key__in=keys)
-    buried = {
+    known = {
         stone.key: Entry(stone.item_id, repeated=True, content_hash=stone.content_hash, buried=stone.status)
         for stone in stones
     }
-    undone = [made.pop(key) for key in buried if key in made]
-    if undone:
-        model._default_manager.filter(pk__in=undone).delete()
-    return buried
+    kept = model._default_manager.filter(idempotency_key__in=keys)
+    for pk, key, content in kept.values_list("pk", "idempotency_key", "content_hash"):
+        known[key] = Entry(pk, repeated=True, content_hash=content)
+    return known

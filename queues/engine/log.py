@@ -152,6 +152,8 @@ SHARED: list[Processor] = [
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+    mask_fields,  # here and not in the formatter, so that no handler whatever sees more
 ]
 
 
@@ -171,8 +173,6 @@ def logging_config(*, level: str = "INFO") -> dict[str, Any]:
                 "foreign_pre_chain": SHARED,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    structlog.processors.format_exc_info,
-                    mask_fields,
                     structlog.processors.JSONRenderer(serializer=to_json),
                 ],
             }
@@ -194,8 +194,8 @@ def configure() -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *SHARED,
             structlog.stdlib.PositionalArgumentsFormatter(),
+            *SHARED,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         wrapper_class=Logger,

@@ -5,41 +5,59 @@ One parameter instead of thousands: drivers spend more on binding 50 × 20 value
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from django.db import models
+from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 TEXTS = ("CharField", "TextField", "EmailField", "URLField", "SlugField")
 
 
-def table(connection: BaseDatabaseWrapper, fields: Mapping[str, models.Field[Any, Any]]) -> str:
-    """SQL of a row source named `v` with a column for each name, typed as its field; takes one JSON parameter."""
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Rows of given columns as SQL: `source` reads the one parameter that `dump` makes."""
+
+    source: str
+    """A row source named `v` with a column for each name, typed as its field."""
+    columns: tuple[str, ...]
+    prepare: dict[str, Callable[[Any], Any]]
+    """How values are stored that JSON cannot carry as they are."""
+
+    def dump(self, rows: Iterable[Mapping[str, Any]]) -> str:
+        """The JSON parameter for `source`. A missing name, or None, is NULL."""
+        if self.prepare:
+            rows = [
+                {name: self.prepare[name](value) if name in self.prepare and value is not None else value for name, value in row.items()}
+                for row in rows
+            ]
+        return json.dumps(rows if isinstance(rows, list) else list(rows), default=str, separators=(",", ":"))
+
+
+@functools.cache
+def of(alias: str, model: type[models.Model], columns: tuple[str, ...]) -> Records:
+    """The records of some of a model's columns; one of `models.Model` itself has no table and is only read."""
+    return build(alias, {column: _field(model, column) for column in columns})
+
+
+def build(alias: str, fields: Mapping[str, models.Field[Any, Any]]) -> Records:
+    """The records of these columns (name → field), for the database `alias`."""
+    connection = connections[alias]
     if connection.vendor == "postgresql":
         columns = ", ".join(f'"{name}" {_pg_type(connection, field)}' for name, field in fields.items())
-        return f"json_to_recordset(%s::json) AS v({columns})"
-    columns = ", ".join(f"value ->> '$.{name}' AS \"{name}\"" for name in fields)
-    return f"(SELECT {columns} FROM json_each(%s)) AS v"
+        source = f"json_to_recordset(%s::json) AS v({columns})"
+    else:
+        columns = ", ".join(f"value ->> '$.{name}' AS \"{name}\"" for name in fields)
+        source = f"(SELECT {columns} FROM json_each(%s)) AS v"
+    prepare = {name: found for name, field in fields.items() if (found := _preparer(connection, field))}
+    return Records(source, tuple(fields), prepare)
 
 
-def dump(
-    connection: BaseDatabaseWrapper, fields: Mapping[str, models.Field[Any, Any]], rows: Iterable[Mapping[str, Any]]
-) -> str:
-    """The JSON parameter for `table`. A missing name is NULL. Values are stored as the field would store them."""
-    prepare = {name: _preparer(connection, field) for name, field in fields.items()}
-    return json.dumps(
-        [{name: prepare[name](row[name]) for name in row if row[name] is not None} for row in rows],
-        default=str,
-        separators=(",", ":"),
-    )
-
-
-def fields_of(model: type[models.Model], names: Sequence[str]) -> dict[str, models.Field[Any, Any]]:
-    """Column name → field, in the order of `names` (field names)."""
-    found = [model._meta.get_field(name) for name in names]
-    return {field.column: field for field in found if isinstance(field, models.Field)}
+def _field(model: type[models.Model], column: str) -> models.Field[Any, Any]:
+    return next(field for field in model._meta.concrete_fields if field.column == column)
 
 
 def _pg_type(connection: BaseDatabaseWrapper, field: models.Field[Any, Any]) -> str:
@@ -49,11 +67,8 @@ def _pg_type(connection: BaseDatabaseWrapper, field: models.Field[Any, Any]) -> 
     return str(field.rel_db_type(connection) if field.primary_key else field.db_type(connection))
 
 
-def _preparer(connection: BaseDatabaseWrapper, field: models.Field[Any, Any]) -> Any:
-    if field.get_internal_type() in TEXTS:
-        return str
-    if isinstance(field, models.JSONField):
-        return lambda value: value
-    if field.get_internal_type() in ("BooleanField", "SmallIntegerField", "IntegerField", "BigIntegerField"):
-        return lambda value: value
-    return lambda value: field.get_db_prep_value(value, connection)
+def _preparer(connection: BaseDatabaseWrapper, field: models.Field[Any, Any]) -> Callable[[Any], Any] | None:
+    """None where JSON carries the value as it is."""
+    if isinstance(field, models.DateTimeField | models.UUIDField) and connection.vendor != "postgresql":
+        return lambda value: field.get_db_prep_value(value, connection)
+    return None

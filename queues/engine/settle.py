@@ -9,11 +9,12 @@
 
 from __future__ import annotations
 
+import functools
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from django.db import connections, models, router, transaction
@@ -92,11 +93,15 @@ def settle(queue: Queue, settlements: Sequence[Settlement]) -> set[int]:
     if not settlements:
         return set()
     using = router.db_for_write(queue.model)
-    with transaction.atomic(using=using):
+    effects = [settlement for settlement in settlements if settlement.effect is not None]
+    if not effects and len(_statements(using, queue.model)[1]) == 1:  # one statement is a transaction by itself
         held = _write(queue, settlements, using)
-        for settlement in settlements:
-            if settlement.effect is not None and settlement.item.pk in held:
-                settlement.effect()
+    else:
+        with transaction.atomic(using=using):
+            held = _write(queue, settlements, using)
+            for settlement in effects:
+                if settlement.effect is not None and settlement.item.pk in held:
+                    settlement.effect()
     for settlement in settlements:
         _report(queue, settlement, held=settlement.item.pk in held)
     return held
@@ -146,13 +151,24 @@ COLUMNS: dict[str, models.Field[Any, Any]] = {
 
 
 def _write(queue: Queue, settlements: Sequence[Settlement], using: str) -> set[int]:
-    connection = connections[using]
-    own = records.fields_of(queue.model, queue.model.SETTLED_FIELDS)
-    columns = COLUMNS | own
-    table = queue.model._meta.db_table
-    source = records.table(connection, columns)
-    rows = records.dump(connection, columns, [_row(settlement) for settlement in settlements])
-    now_if = "CASE WHEN v.status = '{0}' THEN v.at ELSE {1} END"
+    source, sql = _statements(using, queue.model)
+    with connections[using].cursor() as cursor:
+        if len(sql) == 1:
+            cursor.execute(sql[0], [source.dump([_row(each) for each in settlements]), queue.name])
+            return {row[0] for row in cursor.fetchall()}
+        cursor.execute(sql[0], [source.dump([_row(each) for each in settlements])])
+        held = {row[0] for row in cursor.fetchall()}
+        cursor.execute(sql[1], [queue.name, source.dump([_row(each) for each in settlements if each.item.pk in held])])
+        return held
+
+
+@functools.cache
+def _statements(using: str, model: type[QueueItem]) -> tuple[records.Records, tuple[str, ...]]:
+    """The compare-and-set and the history rows: one statement on PostgreSQL, two on SQLite."""
+    own = {name: model._meta.get_field(name) for name in model.SETTLED_FIELDS}
+    source = records.build(using, COLUMNS | cast("dict[str, models.Field[Any, Any]]", own))
+    table = model._meta.db_table
+    final = {"succeeded": "succeeded_at", "cancelled": "cancelled_at", "dead_letter": "dead_at"}
     assignments = [
         "status = v.status",
         "due_at = COALESCE(v.due_at, q.due_at)",
@@ -161,35 +177,23 @@ def _write(queue: Queue, settlements: Sequence[Settlement], using: str) -> set[i
         "lease_token = NULL, leased_until = NULL, leased_by = ''",
         "waits_for = v.waits_for",
         "uncertain_at = CASE WHEN v.uncertain = 1 THEN v.at WHEN v.status = 'succeeded' THEN NULL ELSE q.uncertain_at END",
-        "last_code = v.code",
-        "last_words = v.words",
-        f"succeeded_at = {now_if.format('succeeded', 'q.succeeded_at')}",
-        f"cancelled_at = {now_if.format('cancelled', 'q.cancelled_at')}",
-        f"dead_at = {now_if.format('dead_letter', 'q.dead_at')}",
+        "last_code = v.code, last_words = v.words",
+        *(f"{name} = CASE WHEN v.status = '{status}' THEN v.at ELSE q.{name} END" for status, name in final.items()),
         *(f'"{name}" = COALESCE(v."{name}", q."{name}")' for name in own),
     ]
-    update = (
-        f"UPDATE {table} AS q SET {', '.join(assignments)} FROM {source}"
-        " WHERE q.id = v.id AND q.lease_token = v.token AND q.status = 'processing'"
+    held = "WHERE q.id = v.id AND q.lease_token = v.token AND q.status = 'processing'"
+    update = f"UPDATE {table} AS q SET {', '.join(assignments)} FROM {{}} {held} RETURNING"
+    history = (
+        f"INSERT INTO {Attempt._meta.db_table} (queue, item_id, number, started_at, duration_ms, outcome, code, words,"
+        " via, worker, charged) SELECT %s, v.id, number, started_at, duration_ms, verdict, code, words, via, worker,"
+        " given_back = 0 FROM"
     )
-    history = f"INSERT INTO {Attempt._meta.db_table} (queue, item_id, number, started_at, duration_ms, outcome, code, words, via, worker, charged)"
-    picked = "number, started_at, duration_ms, verdict, code, words, via, worker, given_back = 0"
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            # One round trip: the history rows are those of the items whose lease held.
-            cursor.execute(
-                f"WITH v AS MATERIALIZED (SELECT * FROM {source}), held AS (UPDATE {table} AS q SET {', '.join(assignments)} FROM v"
-                " WHERE q.id = v.id AND q.lease_token = v.token AND q.status = 'processing' RETURNING q.id),"
-                f" kept AS ({history} SELECT %s, v.id, {picked} FROM v JOIN held ON held.id = v.id)"
-                " SELECT id FROM held",
-                [rows, queue.name],
-            )
-            return {row[0] for row in cursor.fetchall()}
-        cursor.execute(f"{update} RETURNING id", [rows])
-        held = {row[0] for row in cursor.fetchall()}
-        kept = records.dump(connection, columns, [_row(s) for s in settlements if s.item.pk in held])
-        cursor.execute(f"{history} SELECT %s, v.id, {picked} FROM {source}", [queue.name, kept])
-        return held
+    if connections[using].vendor != "postgresql":
+        return source, (f"{update.format(source.source)} id", f"{history} {source.source}")
+    return source, (
+        f"WITH v AS MATERIALIZED (SELECT * FROM {source.source}), held AS ({update.format('v')} q.id),"
+        f" kept AS ({history} v JOIN held ON held.id = v.id) SELECT id FROM held",
+    )
 
 
 def _row(settlement: Settlement) -> dict[str, Any]:

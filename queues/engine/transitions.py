@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 RECLAIM_AT_ONCE = 500
 """Items one reclaim takes back; the rest is left to the next, a few seconds later."""
 LOST_WORDS = "The worker stopped before it could say how this run ended."
+TOMBSTONE_FIRST = timedelta(minutes=1)
 RESTORABLE = timedelta(days=7)
 """How long a purged item can be brought back."""
 
@@ -145,21 +146,26 @@ def restore(items: models.QuerySet[QueueItem], *, now: datetime) -> int:
 
 
 def bury(queue: Queue, *, items: models.QuerySet[QueueItem], now: datetime) -> int:
-    """Delete rows for good and leave a tombstone for each, which still answers a repeated key."""
+    """Delete rows for good; a tombstone, which answers a repeated key, is written at least a minute before.
+
+    So a row with a key of its caller's needs two calls: no enqueue can run so long that it sees neither row nor
+    tombstone. Returns how many rows were deleted.
+    """
+    rows = list(items.values_list("pk", "idempotency_key", "status", "content_hash"))
+    keyed = {key: pk for pk, key, _, _ in rows if not key.startswith("auto:")}
+    Tombstone.objects.bulk_create(
+        [
+            Tombstone(queue=queue.name, item_id=pk, key=key, status=status, content_hash=content, buried_at=now)
+            for pk, key, status, content in rows
+            if key in keyed
+        ],
+        ignore_conflicts=True,
+    )
+    old = Tombstone.objects.filter(queue=queue.name, key__in=keyed, buried_at__lte=now - TOMBSTONE_FIRST)
+    ids = {pk for pk, key, _, _ in rows if key not in keyed} | set(old.values_list("item_id", flat=True))
     with transaction.atomic(using=router.db_for_write(queue.model)):
-        rows = list(items.values_list("pk", "idempotency_key", "status", "content_hash"))
-        ids = [row[0] for row in rows]
-        Tombstone.objects.bulk_create(
-            [
-                Tombstone(queue=queue.name, item_id=pk, key=key, status=status, content_hash=content, buried_at=now)
-                for pk, key, status, content in rows
-                if not key.startswith("auto:")
-            ],
-            ignore_conflicts=True,
-        )
         Attempt.objects.filter(queue=queue.name, item_id__in=ids).delete()
-        queue.model._default_manager.filter(pk__in=ids).delete()
-    return len(ids)
+        return queue.model._default_manager.filter(pk__in=ids).delete()[1].get(queue.model._meta.label, 0)
 
 
 def _locked(model: type[QueueItem]) -> models.QuerySet[QueueItem]:

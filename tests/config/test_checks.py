@@ -65,3 +65,11 @@ def test_a_machine_without_settings_gets_sentences_instead_of_a_traceback(tmp_pa
     assert "redrive.E001" in result.stderr
     assert "SECRET_KEY is not set" in result.stderr
     assert "Traceback" not in result.stderr
+
+    environment["DATABASE_URL"] = "postgres://u:hunter2@h:x/db"
+    result = subprocess.run(
+        [sys.executable, "manage.py", "check"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("Cannot read the setting DATABASE_URL: ")
+    assert "hunter2" not in result.stderr

@@ -92,7 +92,7 @@ def test_what_cannot_be_written_becomes_a_note(lines: Lines):
     assert "[too deep]" in json.dumps(lines.last["deep"])
     assert lines.last["broken"] == "[unprintable Broken]"
     assert lines.last["nan"] == "nan"
-    logger.info("x", **{"keys": {Broken(): 1}, "many": range(10**9), "set": {1}, "huge": 10**400})
+    logger.info("x", keys={Broken(): 1}, many=range(10**9), set={1}, huge=10**400)
     assert lines.last["huge"] == "[huge number]"
 
 
@@ -148,6 +148,12 @@ def test_a_traceback_is_kept_and_masked(lines: Lines):
     assert "Traceback" in lines.last["exception"]
     assert "a…@example.com" in lines.last["exception"]
     assert "abcdef" not in lines.stream.getvalue()
+    try:
+        raise ValueError("bob@example.com")
+    except ValueError:
+        logging.getLogger("somebody.else").exception("it failed")
+    assert "Traceback" in lines.last["exception"]
+    assert "ValueError: b…@example.com" in lines.last["exception"]
 
 
 @pytest.mark.parametrize("unit", ["a", "@", "a@", "://a@", "%40", "sk_", "?token=", " a"])

@@ -1,0 +1,320 @@
+"""`QueueItemAdmin`: the pages of a queue's items; a queue's own admin adds its columns and its contents.
+
+    /                 the list            /<id>/change/    one item: facts, why it waits, history, contents
+    /act/<act>/       GET shows what the act would touch (`?id=…` or the list's filter), POST does it
+
+Nothing is edited here. Acts are never Django or Unfold actions: those can run on a GET.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET, require_http_methods
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from queues.desk import acts, faces, listing, marks, operations, permissions, plans, timeline, waiting
+from queues.desk.forms import ReasonForm
+from queues.desk.requests import request_id
+from queues.desk.selection import ID_MAX
+from queues.engine import registry
+from queues.engine.item import QueueItem
+from queues.engine.states import WAITING
+
+
+class QueueItemAdmin(ModelAdmin):
+    """List and page of a queue's items. Subclasses set `list_display` columns, `details` and `item_template`."""
+
+    list_display: tuple[str, ...] = ("badge", "title", "kind", "tries", "cause", "due", "created")
+    list_display_links = ("title",)
+    list_filter = (listing.StatusFilter, listing.KindFilter, listing.CodeFilter, listing.PurgedFilter)
+    list_filter_submit = True
+    list_per_page = 50
+    list_fullwidth = True
+    search_fields = ("pk",)  # shows the box; `listing` searches
+    sortable_by = ()
+    show_full_result_count = False
+    actions = None
+    change_list_template = "desk/item_list.html"
+    item_template = "desk/item.html"
+
+    # --- what a queue's admin says -----------------------------------------------------------------------------------
+
+    def details(self, item: Any) -> list[tuple[str, Any]]:
+        """Facts that only this queue has: (name, value) pairs."""
+        return []
+
+    def reported(self, item: Any) -> list[timeline.Event]:
+        """Events from outside (a provider's tracking)."""
+        return []
+
+    def contents(self, request: HttpRequest, item: Any) -> dict[str, Any]:
+        """What the page's template needs to show the contents."""
+        return {}
+
+    # --- permissions -------------------------------------------------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Items come from programs."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Items are never edited."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Items are purged, not deleted."""
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Its own permission alone; the right to change, which nobody has, does not imply it."""
+        return permissions.may(request.user, "view", self.model)
+
+    # --- addresses ---------------------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        """Only what there is: no add, delete, history."""
+        return [
+            self._url("", self.changelist_view, "changelist"),
+            self._url("act/<slug:act_name>/", self.act_view, "act"),
+            self._url("<int:item_id>/change/", self.item_view, "change"),
+            *self.further_urls(),
+        ]
+
+    def further_urls(self) -> list[URLPattern]:
+        """Pages that only this queue has."""
+        return []
+
+    def _url(self, route: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
+        return path(route, self.admin_site.admin_view(view), name=f"{self._base}_{name}")
+
+    @property
+    def _base(self) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}"
+
+    def address(self, name: str, *args: Any) -> str:
+        """The path of one of these pages."""
+        return reverse(f"{self.admin_site.name}:{self._base}_{name}", args=args)
+
+    # --- the list ----------------------------------------------------------------------------------------------------
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[listing.ItemList]:
+        """The bounded one."""
+        return listing.ItemList
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        """With boxes to tick where something can be done."""
+        return ("tick", *self.list_display) if self.permitted(request) else self.list_display
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list, with the acts this member of staff may do."""
+        if request.method != "GET":
+            return HttpResponse(status=405, headers={"Allow": "GET"})
+        self.search_help_text = self.face.find_help
+        chosen = listing.selection(request.GET)
+        fitting = [act for act in self.permitted(request) if act.fits(status=chosen.status, purged=chosen.purged)]
+        extra = {
+            "now": timezone.now(),
+            "desk_acts": fitting,
+            "desk_face": self.face,
+            "desk_act_base": self.address("act", "x").removesuffix("x/"),
+            "desk_filter": urlencode(
+                [(key, value) for key, value in request.GET.items() if key in {"status", "kind", "code", "q", "purged"}]
+            ),
+        }
+        return super().changelist_view(request, extra | (extra_context or {}))
+
+    @display(description="")
+    def tick(self, item: QueueItem) -> SafeString:
+        """The box that chooses the row, belonging to the form of acts."""
+        return format_html(
+            '<input type="checkbox" class="desk-tick" name="id" value="{}" form="desk-acts" aria-label="Choose {} {}">',
+            item.pk,
+            self.opts.verbose_name,
+            item.pk,
+        )
+
+    @display(description="state")
+    def badge(self, item: QueueItem) -> SafeString:
+        """The state; purged says so."""
+        if item.hidden_at:
+            return marks.badge("purged", f"Purged ({self.face.word(item.status).lower()})")
+        return marks.badge(item.status, self.face.word(item.status))
+
+    @display(description="title")
+    def title(self, item: QueueItem) -> str:
+        """Who or what it is about."""
+        return self.face.title(item)
+
+    @display(description="tries")
+    def tries(self, item: QueueItem) -> str:
+        """Since the last redrive."""
+        return str(item.attempts)
+
+    @display(description="last cause")
+    def cause(self, item: QueueItem) -> SafeString:
+        """A link to all items with the same one."""
+        if not item.last_code:
+            return marks.nothing()
+        query = urlencode({"code": item.last_code, **({"status": item.status} if not item.hidden_at else {})})
+        return format_html(
+            '<a class="cause" href="?{}" title="{}">{}</a>', query, item.last_words[:300], item.last_code
+        )
+
+    @display(description="next run")
+    def due(self, item: QueueItem) -> SafeString:
+        """When it runs, if it waits."""
+        return marks.moment(item.due_at if item.status in WAITING else None, now=timezone.now())
+
+    @display(description="created")
+    def created(self, item: QueueItem) -> SafeString:
+        """Its age."""
+        return marks.moment(item.created_at, now=timezone.now())
+
+    # --- one item ----------------------------------------------------------------------------------------------------
+
+    def item_view(self, request: HttpRequest, item_id: int) -> HttpResponse:
+        """Everything about one item."""
+        return require_GET(self._item_page)(request, item_id)
+
+    def _item_page(self, request: HttpRequest, item_id: int) -> HttpResponse:
+        item, now = self.found(request, item_id), timezone.now()
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"{str(self.opts.verbose_name).capitalize()} {item.pk}",
+            "now": now,
+            "item": item,
+            "badge": self.badge(item),
+            "heading": self.face.title(item),
+            "why": waiting.why(item, queue=self.queue, now=now),
+            "facts": [*self.details(item), *self._facts(item, now)],
+            "events": timeline.of(item, queue=self.queue.name, reported=self.reported(item)),
+            "desk_acts": [act for act in self.permitted(request) if not act.hinders(item, now)],
+            "desk_act_base": self.address("act", "x").removesuffix("x/"),
+            "list_url": self.address("changelist"),
+            **self.contents(request, item),
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, self.item_template, context)
+
+    def _facts(self, item: QueueItem, now: datetime) -> list[tuple[str, Any]]:
+        retries = self.queue.policy.max_retries if item.max_retries is None else item.max_retries
+        facts = [
+            ("Type", item.kind),
+            ("Priority", item.get_priority_display()),
+            ("Tries", f"{item.attempts} of {retries + 1} (runs in all: {item.runs})"),
+            ("Last cause", item.last_code),
+            ("Created", marks.moment(item.created_at, now=now)),
+            ("Next run", marks.moment(item.due_at, now=now) if item.status in WAITING else ""),
+            ("Expires", marks.moment(item.expires_at, now=now) if item.expires_at else ""),
+            ("Ended", marks.moment(item.finished_at, now=now) if item.finished_at else ""),
+            ("Purged", marks.moment(item.hidden_at, now=now) if item.hidden_at else ""),
+            ("Idempotency key", item.idempotency_key),
+        ]
+        return [(label, value) for label, value in facts if value != ""]
+
+    def found(self, request: HttpRequest, item_id: int) -> Any:
+        """The item, for someone who may see it. Raises PermissionDenied, or Http404."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        item = self.model._default_manager.filter(pk=item_id).first() if item_id <= ID_MAX else None
+        if item is None:
+            raise Http404
+        return item
+
+    # --- acts --------------------------------------------------------------------------------------------------------
+
+    def act_view(self, request: HttpRequest, act_name: str) -> HttpResponse:
+        """What the act would touch; then, with a reason, the act."""
+        return require_http_methods(["GET", "POST"])(self._act_page)(request, act_name)
+
+    def _act_page(self, request: HttpRequest, act_name: str) -> HttpResponse:
+        try:
+            act = acts.get(act_name)
+        except LookupError as error:
+            raise Http404 from error
+        if not (self.has_view_permission(request) and permissions.may(request.user, act.name, self.model)):
+            raise PermissionDenied
+        now = timezone.now()
+        if request.method == "GET":
+            plan = plans.make(act=act, queue=self.queue.name, selection=listing.selection(request.GET), now=now)
+            return self._ask(request, plan, ReasonForm(), now=now)
+        user_id = request.user.pk
+        try:
+            plan = plans.unseal(request.POST.get("plan", ""), act=act.name, queue=self.queue.name, for_user=user_id)
+        except plans.Stale:
+            messages.error(request, "Nothing was done: the preview was too old. Look at it again, then confirm.")
+            return redirect(request.get_full_path())
+        form = ReasonForm(request.POST)
+        if not form.is_valid():
+            return self._ask(request, plan, form, now=now, sealed=request.POST["plan"])
+        actor = operations.Actor.of(request.user, request_id=request_id(request))
+        result = operations.perform(plan=plan, actor=actor, reason=form.cleaned_data["reason"], now=now)
+        self._tell(request, act, result)
+        return redirect(self._back(request, plan))
+
+    def _ask(
+        self, request: HttpRequest, plan: plans.Plan, form: ReasonForm, *, now: datetime, sealed: str = ""
+    ) -> HttpResponse:
+        sample = plan.sample or tuple(self.model._default_manager.filter(pk__in=list(plan.versions)[:8]))
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"{plan.act.label} {self.opts.verbose_name_plural}",
+            "now": now,
+            "plan": plan,
+            "at_once": plans.AT_ONCE,
+            "sealed": sealed or plans.seal(plan, for_user=request.user.pk),
+            "sample": [(item, self.badge(item), self.face.title(item), self.address("change", item.pk)) for item in sample],
+            "not_shown": max(plan.count - len(sample), 0),
+            "left": sorted(plan.left.items(), key=lambda pair: -pair[1]),
+            "form": form,
+            "back": self._back(request, plan),
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "desk/act.html", context, status=400 if form.errors else 200)
+
+    def _tell(self, request: HttpRequest, act: acts.Act, result: operations.Result) -> None:
+        left = "; ".join(f"{count:,} {why}" for why, count in sorted(result.left.items()))
+        rest = f" Left alone: {left}." if left else ""
+        if not result.done:
+            messages.warning(request, f"Nothing was {act.done}.{rest}")
+            return
+        noun = self.opts.verbose_name if result.done == 1 else self.opts.verbose_name_plural
+        messages.success(request, f"{result.done:,} {noun} {act.done}.{rest} (Ledger entry {result.entry_id}.)")
+
+    def _back(self, request: HttpRequest, plan: plans.Plan) -> str:
+        ids = request.GET.getlist("id")
+        if len(ids) == 1 and ids[0].isdigit():
+            return self.address("change", int(ids[0]))
+        kept = [(key, value) for key, value in request.GET.items() if key in {"status", "kind", "code", "q", "purged"}]
+        return self.address("changelist") + (f"?{urlencode(kept)}" if kept else "")
+
+    # ---------------------------------------------------------------------------------------------------------------
+
+    @property
+    def face(self) -> faces.Face:
+        """How the desk shows this queue."""
+        return faces.for_model(self.model)
+
+    @property
+    def queue(self) -> registry.Queue:
+        """The queue itself."""
+        return registry.for_model(self.model)
+
+    def permitted(self, request: HttpRequest) -> list[acts.Act]:
+        """The acts this account may do here."""
+        return [act for act in acts.ACTS.values() if permissions.may(request.user, act.name, self.model)]

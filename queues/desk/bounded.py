@@ -1,0 +1,91 @@
+"""Questions to a big table that may not take long: a count with a cap, a page with a time limit.
+
+A cap alone does not protect: where matches are rare, the scan runs to the table's end. So each question has a budget
+of milliseconds, after which the database gives it up.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.db import OperationalError, connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+CAP = 10_000
+BUDGET_MS = 1500
+SQLITE_STEPS = 20_000
+"""Virtual machine steps between two looks at the clock: a fraction of a millisecond."""
+
+
+class TookTooLong(Exception):
+    """The database gave the question up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number that says how exact it is: `capped` means "that many or more", None that counting took too long."""
+
+    number: int | None
+    capped: bool = False
+
+    def __str__(self) -> str:
+        if self.number is None:
+            return "many"
+        return f"{self.number:,}+" if self.capped else f"{self.number:,}"
+
+    def __bool__(self) -> bool:
+        return self.number != 0
+
+
+@contextmanager
+def budget(using: str, *, milliseconds: int = BUDGET_MS) -> Iterator[None]:
+    """Raise `TookTooLong` if a statement inside takes longer. The caller's transaction, if any, stays usable."""
+    connection = connections[using]
+    try:
+        with transaction.atomic(using=using), _limit(connection, milliseconds):
+            yield
+    except OperationalError as error:
+        if not _gave_up(error):
+            raise
+        raise TookTooLong from error
+
+
+def count(rows: models.QuerySet[models.Model], *, cap: int = CAP, milliseconds: int = BUDGET_MS) -> Count:
+    """How many rows, looking at `cap` + 1 of them at most."""
+    try:
+        with budget(rows.db, milliseconds=milliseconds):
+            number = rows.order_by()[: cap + 1].count()
+    except TookTooLong:
+        return Count(None)
+    return Count(min(number, cap), capped=number > cap)
+
+
+@contextmanager
+def _limit(connection: BaseDatabaseWrapper, milliseconds: int) -> Iterator[None]:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('statement_timeout')")
+            before = cursor.fetchone()[0]
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+            yield
+            # Rolled back with the savepoint after an error; after success it would last to the transaction's end.
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
+        return
+    connection.ensure_connection()
+    raw = connection.connection
+    assert isinstance(raw, sqlite3.Connection)
+    deadline = time.monotonic() + milliseconds / 1000
+    raw.set_progress_handler(lambda: int(time.monotonic() > deadline), SQLITE_STEPS)
+    try:
+        yield
+    finally:
+        raw.set_progress_handler(None, 0)
+
+
+def _gave_up(error: OperationalError) -> bool:
+    cause = error.__cause__
+    return getattr(cause, "sqlstate", "") == "57014" or "interrupted" in str(cause)

@@ -1,0 +1,59 @@
+"""`Face`: how the desk names, finds and judges the items of one queue; each queue's admin registers its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from django.db.models import Q
+
+from queues.engine.item import QueueItem
+from queues.engine.states import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Face:
+    """What only the queue itself knows about its items."""
+
+    queue: str
+    model: type[QueueItem]
+    title: Callable[[QueueItem], str]
+    """Who or what it is about, for a list (a recipient, an event type)."""
+    find: Callable[[str], Q | None]
+    """The rows an exact search text names, by indexed columns only; None if it can name none."""
+    find_help: str
+    known_types: Callable[[], list[str]] = list
+    words: dict[str, str] = field(default_factory=dict)
+    """Its own words for states (`{"succeeded": "Sent"}`)."""
+    unrunnable: Callable[[QueueItem], str] = lambda item: ""
+    """Why the item cannot run again, or ""."""
+
+    def word(self, status: str) -> str:
+        """The state as staff of this queue call it."""
+        return self.words.get(status) or str(Status(status).label)
+
+
+_faces: dict[str, Face] = {}
+
+
+def register(face: Face) -> None:
+    """Make a queue's face known to the desk."""
+    _faces[face.queue] = face
+
+
+def of(queue: str) -> Face:
+    """The face of a queue. Raises LookupError if the desk does not know it."""
+    try:
+        return _faces[queue]
+    except KeyError:
+        raise LookupError(f"the desk has no page for a queue named {queue!r}") from None
+
+
+def for_model(model: type[QueueItem]) -> Face:
+    """The face of the queue whose items are rows of `model`."""
+    return next(face for face in _faces.values() if face.model is model)
+
+
+def all_faces() -> list[Face]:
+    """Every face, by the queue's name."""
+    return [_faces[queue] for queue in sorted(_faces)]

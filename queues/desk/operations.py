@@ -1,0 +1,202 @@
+"""What staff can do: each act is a permission check, the engine's transition and a ledger entry in one transaction.
+
+    redrive, replay, discard, purge, restore    on items, as a `Plan` or as a selection    `perform`, `act_on`
+    pause, resume                               on a queue or one type of it
+    suppress, lift                              on an address
+
+Every function takes the `Actor`, a reason and `now`, and returns what happened. Refused acts raise PermissionDenied.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
+from django.db import models, router, transaction
+
+from queues.desk import acts, ledger, permissions, plans
+from queues.desk.plans import Plan
+from queues.desk.selection import Selection
+from queues.email import suppressions
+from queues.email.models import Suppression
+from queues.engine import registry, wake
+from queues.engine.pauses import Pause
+
+CHANGED = "changed since the preview"
+
+
+class ReasonMissing(ValueError):
+    """An act of staff needs a reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who acts: an account, or (`user` None) whoever has the shell of the server, by the system's name."""
+
+    user: AbstractBaseUser | None
+    name: str
+    request_id: str = ""
+
+    @classmethod
+    def of(cls, user: AbstractBaseUser, *, request_id: str = "") -> Actor:
+        """An account's holder."""
+        return cls(user=user, name=user.get_username(), request_id=request_id)
+
+    @classmethod
+    def shell(cls) -> Actor:
+        """The user of a command line."""
+        return cls(user=None, name=f"shell:{getpass.getuser()}")
+
+    def may(self, act: str, model: type[models.Model]) -> bool:
+        """Whether it is permitted. Who has the server's shell has the database already."""
+        return permissions.may(self.user, act, model) if self.user is not None else self.name.startswith("shell:")
+
+    def require(self, act: str, model: type[models.Model]) -> None:
+        """Raise PermissionDenied unless it is permitted."""
+        if not self.may(act, model):
+            raise PermissionDenied(f"{self.name} may not {act} {model._meta.verbose_name_plural}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """`done` items were touched; `left` were not, by reason; `more` says the selection goes on."""
+
+    act: str
+    done: int
+    left: Mapping[str, int]
+    more: bool = False
+    entry_id: int | None = None
+    """The ledger entry; None if there was nothing to do."""
+
+
+def act_on(
+    *, act: str, queue: str, selection: Selection, actor: Actor, reason: str, now: datetime
+) -> Result:
+    """Plan and perform in one go, for programs and commands: the newest 1,000 items of the selection at most."""
+    plan = plans.make(act=acts.get(act), queue=queue, selection=selection, now=now, sample=0)
+    result = perform(plan=plan, actor=actor, reason=reason, now=now)
+    return Result(act=act, done=result.done, left=result.left, more=plan.more, entry_id=result.entry_id)
+
+
+def perform(*, plan: Plan, actor: Actor, reason: str, now: datetime) -> Result:
+    """Do what the plan says to the items that are still as it found them. Safe to repeat: nothing happens twice."""
+    queue = registry.get(plan.queue)
+    actor.require(plan.act.name, queue.model)
+    reason = _needed(reason)
+    left: Counter[str] = Counter(plan.left)
+    with transaction.atomic(using=router.db_for_write(queue.model)):
+        # Locked in one order, so that two acts on the same items wait for each other instead of dying of a deadlock.
+        held = queue.model._default_manager.filter(pk__in=list(plan.versions)).select_for_update().order_by("pk")
+        fit = [pk for pk, version in held.values_list("pk", "version") if plan.versions[pk] == version]
+        done = plan.act.apply(queue.model._default_manager.filter(pk__in=fit), reason, now) if fit else 0
+        if drift := len(plan.versions) - done:
+            left[CHANGED] += drift
+        entry = None
+        if done:
+            entry = ledger.record(
+                act=plan.act.name,
+                actor=actor.user,
+                actor_name=actor.name,
+                queue=plan.queue,
+                items=fit,
+                plan=plan.words,
+                reason=reason,
+                result={"done": done, "left": dict(left)},
+                request_id=actor.request_id,
+                now=now,
+            )
+            if plan.act.runs_again:
+                wake.soon(plan.queue)
+    return Result(act=plan.act.name, done=done, left=dict(left), entry_id=entry.pk if entry else None)
+
+
+def pause(
+    *, queue: str, kind: str = "", actor: Actor, reason: str, now: datetime, resume_at: datetime | None = None
+) -> bool:
+    """Hand out nothing of the queue (or of one type of it) until resumed or `resume_at`. False if it was paused."""
+    model = registry.get(queue).model
+    actor.require("pause", model)
+    reason = _needed(reason)
+    with transaction.atomic(using=router.db_for_write(Pause)):
+        Pause.objects.filter(queue=queue, kind=kind, resume_at__lte=now).delete()
+        _pause, made = Pause.objects.get_or_create(
+            queue=queue,
+            kind=kind,
+            defaults={
+                "reason": reason[:500],
+                "paused_at": now,
+                "paused_by_id": actor.user.pk if actor.user is not None else None,
+                "resume_at": resume_at,
+            },
+        )
+        if made:
+            until = {"resume_at": resume_at.isoformat()} if resume_at else {}
+            _record(actor, act="pause", queue=queue, plan=_whole(kind), reason=reason, result=until, now=now)
+    return made
+
+
+def resume(*, queue: str, kind: str = "", actor: Actor, reason: str, now: datetime) -> bool:
+    """Hand out again. False if it was not paused."""
+    model = registry.get(queue).model
+    actor.require("pause", model)
+    reason = _needed(reason)
+    with transaction.atomic(using=router.db_for_write(Pause)):
+        ended, _ = Pause.objects.filter(queue=queue, kind=kind).delete()
+        if ended:
+            _record(actor, act="resume", queue=queue, plan=_whole(kind), reason=reason, now=now)
+            wake.soon(queue)
+    return bool(ended)
+
+
+def suppress(*, address: str, scope: str, actor: Actor, reason: str, now: datetime) -> bool:
+    """Send the address nothing (of that scope) any more. False if staff had said so before; ValueError if it is none."""
+    actor.require("add", Suppression)
+    reason = _needed(reason)
+    cause = Suppression.Cause.MANUAL
+    with transaction.atomic(using=router.db_for_write(Suppression)):
+        held = Suppression.objects.filter(
+            address=suppressions.address_forms.normalize(address), scope=scope, lifted_at__isnull=True
+        )
+        if held.filter(cause__in=suppressions.STRONG).exists():
+            return False
+        suppressions.suppress(address=address, cause=cause, scope=scope, words=reason, by=actor.user)
+        row = held.filter(cause=cause).values_list("pk", flat=True).first()
+        items = [row] if row else []
+        _record(
+            actor, act="suppress", queue="suppressions", items=items, plan=f"{address} ({scope})", reason=reason, now=now
+        )
+    return True
+
+
+def lift(*, suppression_id: int, actor: Actor, reason: str, now: datetime) -> bool:
+    """End a suppression. False if it had been lifted, or is not there."""
+    actor.require("lift", Suppression)
+    reason = _needed(reason)
+    with transaction.atomic(using=router.db_for_write(Suppression)):
+        row = Suppression.objects.filter(pk=suppression_id).select_for_update().first()
+        if row is None or not row.lift(by=actor.user, now=now):
+            return False
+        said = f"{row.address} ({row.scope}), {row.get_cause_display()}"
+        _record(actor, act="lift", queue="suppressions", items=[row.pk], plan=said, reason=reason, now=now)
+    return True
+
+
+def _needed(reason: str) -> str:
+    reason = reason.strip()
+    if not reason:
+        raise ReasonMissing("an act of staff needs a reason")
+    return reason
+
+
+def _whole(kind: str) -> str:
+    return f"type {kind!r}" if kind else "the whole queue"
+
+
+def _record(actor: Actor, **said: Any) -> None:
+    ledger.record(actor=actor.user, actor_name=actor.name, request_id=actor.request_id, **said)

@@ -1,0 +1,100 @@
+"""Who may do what: one permission for each act and queue, and the two groups that come with them.
+
+    queues.<act>_<model>    redrive, replay, discard, purge, restore, pause (and resume)  e.g. queues.redrive_emailmessage
+    queues.view_<model>     see the list, the item and its contents
+    queues.add_suppression  suppress an address        queues.lift_suppression  end a suppression
+
+Operator may do all of it, Observer may only look. `ensure` runs after every migrate. What an administrator took from a
+group stays taken: a permission is given to the groups once, when it is made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db import models, transaction
+
+from queues.engine.item import QueueItem
+
+OPERATOR = "Operator"
+OBSERVER = "Observer"
+
+ITEM_ACTS = ("redrive", "replay", "discard", "purge", "restore", "pause")
+SEEN = (
+    "attempt",
+    "breaker",
+    "heartbeat",
+    "ledgerentry",
+    "pause",
+    "ratecounter",
+    "suppression",
+    "tombstone",
+    "trackingevent",
+)
+"""Models of the desk, besides the queues' own, that both groups may look at."""
+
+
+def name(act: str, model: type[models.Model]) -> str:
+    """The permission in the form that `User.has_perm` takes: `queues.redrive_emailmessage`."""
+    return f"{model._meta.app_label}.{act}_{model._meta.model_name}"
+
+
+def may(user: AbstractBaseUser | AnonymousUser | None, act: str, model: type[models.Model]) -> bool:
+    """Whether this active account may do `act` to rows of `model`."""
+    return user is not None and getattr(user, "is_active", False) and user.has_perm(name(act, model))  # type: ignore[union-attr]
+
+
+def ensure(sender: AppConfig, using: str = "default", **_: Any) -> None:
+    """Make the permissions and groups there should be; a `post_migrate` receiver, safe to repeat."""
+    with transaction.atomic(using=using):
+        groups = {}
+        for group_name in (OPERATOR, OBSERVER):
+            group, made = Group.objects.using(using).get_or_create(name=group_name)
+            groups[group_name] = group
+            if made:
+                _give(group, SEEN, "view", using)
+                if group_name == OPERATOR:
+                    _give(group, ("suppression",), "add", using)
+        for model in queue_models():
+            fresh = [act for act in ITEM_ACTS if _make(act, model, using)]
+            if fresh:
+                model_name = str(model._meta.model_name)
+                for group in groups.values():
+                    _give(group, (model_name,), "view", using, app_label=model._meta.app_label)
+                groups[OPERATOR].permissions.add(*_of(model, using).filter(codename__in=_names(fresh, model)))
+        suppression = apps.get_model("queues", "suppression")
+        if _make("lift", suppression, using):
+            groups[OPERATOR].permissions.add(*_of(suppression, using).filter(codename="lift_suppression"))
+
+
+def queue_models() -> list[type[QueueItem]]:
+    """The concrete models of all queues."""
+    return [model for model in apps.get_models() if issubclass(model, QueueItem)]
+
+
+def _make(act: str, model: type[models.Model], using: str) -> bool:
+    words = f"Can {act} {model._meta.verbose_name}"
+    _permission, made = Permission.objects.using(using).get_or_create(
+        content_type=ContentType.objects.db_manager(using).get_for_model(model),
+        codename=f"{act}_{model._meta.model_name}",
+        defaults={"name": words},
+    )
+    return made
+
+
+def _give(group: Group, model_names: tuple[str, ...], act: str, using: str, *, app_label: str = "queues") -> None:
+    codenames = [f"{act}_{model_name}" for model_name in model_names]
+    known = Permission.objects.using(using).filter(content_type__app_label=app_label, codename__in=codenames)
+    group.permissions.add(*known)
+
+
+def _of(model: type[models.Model], using: str) -> models.QuerySet[Permission]:
+    content_type = ContentType.objects.db_manager(using).get_for_model(model)
+    return Permission.objects.using(using).filter(content_type=content_type)
+
+
+def _names(acts: list[str], model: type[models.Model]) -> list[str]:
+    return [f"{act}_{model._meta.model_name}" for act in acts]

@@ -1,0 +1,68 @@
+"""`Selection`: which items staff mean, by their ids or by a filter; the same for pages, commands and the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Q, QuerySet
+
+from queues.desk import faces
+from queues.engine.item import QueueItem
+from queues.engine.states import WAITING, Status
+
+ID_MAX = 2**63 - 1
+TEXT_MAX = 400
+WAITING_WORD = "waiting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """`ids`, or all items that every other field given fits. Empty means everything that was not purged."""
+
+    ids: tuple[int, ...] = ()
+    status: str = ""
+    """A state, or `waiting` for pending and retrying."""
+    kind: str = ""
+    code: str = ""
+    search: str = ""
+    purged: bool = False
+    """Only what was purged, instead of only what was not."""
+
+    def apply[Item: QueueItem](self, items: QuerySet[Item]) -> QuerySet[Item]:
+        """The items meant, among `items`."""
+        if self.ids:
+            return items.filter(pk__in=[pk for pk in self.ids if 0 < pk <= ID_MAX])
+        items = items.filter(hidden_at__isnull=not self.purged)
+        if self.status == WAITING_WORD:
+            items = items.filter(status__in=WAITING)
+        elif self.status:
+            items = items.filter(status=self.status) if self.status in Status.values else items.none()
+        if self.kind:
+            items = items.filter(kind=self.kind)
+        if self.code:
+            items = items.filter(last_code=self.code)
+        if self.search:
+            found = find(items.model, self.search)
+            items = items.none() if found is None else items.filter(found)
+        return items
+
+    @property
+    def words(self) -> str:
+        """In words, for the page and the ledger."""
+        if self.ids:
+            return f"{len(self.ids)} chosen: {', '.join(map(str, self.ids[:20]))}{' …' if len(self.ids) > 20 else ''}"
+        parts = [("state", self.status), ("type", self.kind), ("cause", self.code), ("search", self.search)]
+        given = [f"{label} {value!r}" for label, value in parts if value]
+        return f"all{' purged' if self.purged else ''}" + (f" with {', '.join(given)}" if given else "")
+
+
+def find(model: type[QueueItem], text: str) -> Q | None:
+    """The exact search by indexed columns; None if the text can name no item."""
+    text = text.strip()
+    if not text or len(text) > TEXT_MAX or not text.isprintable():
+        return None
+    by_key = Q(idempotency_key=text)
+    if text.isascii() and text.isdigit() and int(text) <= ID_MAX:
+        by_key |= Q(pk=int(text))
+    own = faces.for_model(model).find(text)
+    return by_key if own is None else by_key | own

@@ -1,0 +1,27 @@
+"""`{% badge %}` and `{% moment %}`: what `queues.desk.marks` draws, for templates."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from queues.desk import marks
+
+register = template.Library()
+
+
+@register.simple_tag
+def badge(shape: str, word: str = "") -> SafeString:
+    """A state as word, shape and colour."""
+    return marks.badge(shape, str(word) or shape.replace("_", " ").capitalize())
+
+
+@register.simple_tag(takes_context=True)
+def moment(context: template.Context, at: datetime | None) -> SafeString:
+    """A moment relative to the page's own `now`."""
+    now: Any = context.get("now")
+    return marks.moment(at, now=now or timezone.now())
