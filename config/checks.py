@@ -91,10 +91,12 @@ def push_is_whole() -> Iterator[CheckMessage]:
 
 
 def clock_is_safe() -> Iterator[CheckMessage]:
-    """django-q2's numbers keep the order of DESIGN 3.2: drain (50 s) < timeout < retry, one attempt."""
+    """django-q2's numbers keep the order of DESIGN 3.2: drain (50 s), timeout, retry; and one attempt."""
     cluster = settings.Q_CLUSTER
-    if not 50 < cluster.get("timeout", 0) < cluster.get("retry", 0):
-        yield Error("Q_CLUSTER: a drain takes up to 50 s, so 50 < timeout < retry.", id="redrive.E014")
+    if not 0 < cluster.get("timeout", 0) <= cluster.get("retry", 0):
+        yield Error("Q_CLUSTER: retry must not be shorter than timeout, or tasks run twice at once.", id="redrive.E014")
+    if cluster.get("timeout", 0) <= 50:
+        yield Warning("Q_CLUSTER: a drain takes up to 50 s; a shorter timeout kills it.", id="redrive.W016")
     if cluster.get("max_attempts") != 1:
         yield Error("Q_CLUSTER: max_attempts must be 1; retries are the queues' own.", id="redrive.E015")
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from django.utils.csp import CSP
 
 from config import environment, secrets
+from queues.desk import shell
 from queues.engine import log
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -30,13 +31,12 @@ DEMO_LOGINS = {
     if f"DEMO_{name.upper()}_PASSWORD" in ENVIRONMENT
 }
 SECRET_KEY = ENVIRONMENT.get("SECRET_KEY", "")
-BASE_URL = environment.base_url(ENVIRONMENT, default=f"http://localhost:{environment.port(ENVIRONMENT)}")
+PORT = environment.port(ENVIRONMENT)
+BASE_URL = environment.base_url(ENVIRONMENT, default=f"http://localhost:{PORT}")
 HTTPS = BASE_URL.startswith("https://")
-ALLOWED_HOSTS = environment.words(ENVIRONMENT, "ALLOWED_HOSTS") or [
-    urlsplit(BASE_URL).hostname or "localhost",
-    "localhost",
-    "127.0.0.1",
-    "[::1]",
+ALLOWED_HOSTS = [
+    *(environment.words(ENVIRONMENT, "ALLOWED_HOSTS") or [urlsplit(BASE_URL).hostname or ""]),
+    *("localhost", "127.0.0.1", "[::1]"),  # probes on this machine
 ]
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
 TRUSTED_PROXIES = environment.networks(ENVIRONMENT, "TRUSTED_PROXIES")
@@ -170,6 +170,8 @@ Q_CLUSTER: dict[str, Any] = {
     "catch_up": False,
     "save_limit": 20,  # every finished task reads that many rows
     "poll": 0.5,
+    # Ours read a queue of their own machine too, through which each supervisor asks its own cluster for heartbeats.
+    "broker_class": f"queues.engine.broker.{'Lists' if REDIS_URL else 'Tables'}",
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
 }
 
@@ -213,12 +215,18 @@ log.configure()
 
 # --- API and admin --------------------------------------------------------------------------------------------------
 
-REST_FRAMEWORK = {
+REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PARSER_CLASSES": ["queues.desk.api.strict_json.StrictJSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "queues.desk.api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["queues.desk.api.authentication.Permitted"],
+    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "queues.desk.api.errors.handle",
+    "URL_FORMAT_OVERRIDE": None,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Redrive",
@@ -226,5 +234,6 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
-UNFOLD = {"SITE_TITLE": "Redrive", "SITE_HEADER": "Redrive", "SITE_URL": "/", "SHOW_HISTORY": True}
+UNFOLD = shell.UNFOLD

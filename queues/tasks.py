@@ -7,10 +7,13 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from queues.engine import limiter, registry, residence, transitions
+from queues.email import retention
+from queues.engine import heartbeats, limiter, registry, residence, transitions
 
 RESIDENT = timedelta(seconds=50)
 """How long a drain stays for items that fall due meanwhile; below django-q2's time-out (90 s)."""
+HEARTBEATS_KEPT = timedelta(days=7)
+"""A machine that was silent that long is not missed any more."""
 
 
 def drain(queue: str) -> Mapping[str, int]:
@@ -30,3 +33,18 @@ def reclaim() -> dict[str, int]:
 def clean_rate_counters() -> int:
     """Delete rate counters that hold nothing any more."""
     return limiter.clean(now=timezone.now())
+
+
+def remove_old_mail() -> dict[str, int]:
+    """Remove bodies, rows and files of mails that finished long ago."""
+    return retention.remove_all(now=timezone.now())
+
+
+def beat(host: str) -> None:
+    """Answer the supervisor of that machine: its cluster does work."""
+    heartbeats.beat(name=f"cluster:{host}", now=timezone.now())
+
+
+def forget_heartbeats() -> int:
+    """Delete the heartbeats of machines and processes that are long gone."""
+    return heartbeats.Heartbeat.objects.filter(seen_at__lt=timezone.now() - HEARTBEATS_KEPT).delete()[0]

@@ -14,7 +14,12 @@ from django.core.cache import cache
 from django.db import connection
 from pytest_django import Settings
 
-from tests import chromium
+from tests import chromium, flush
+from tests.ledger import _ledger_can_be_emptied  # noqa: F401  (a fixture)
+
+pytest_plugins = ["tests.browser"]
+
+flush.install()
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,9 +40,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Remove this run's files; the main process does it after its workers have ended."""
-    if not hasattr(session.config, "workerinput"):
-        shutil.rmtree(os.environ["VAR_DIR"], ignore_errors=True)
+    """Remove this run's files, and those of killed runs; the main process does it after its workers have ended."""
+    if hasattr(session.config, "workerinput"):
+        return
+    mine = Path(os.environ["VAR_DIR"])
+    for folder in mine.parent.glob("[0-9]*"):
+        if folder == mine or not alive(int(folder.name)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process with that id exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @pytest.fixture

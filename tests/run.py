@@ -20,8 +20,8 @@ PYTHON = sys.executable
 BIN = Path(PYTHON).parent
 
 CHECKS: tuple[tuple[str, list[str]], ...] = (
-    ("format", [str(BIN / "ruff"), "format", "--check", "--quiet", "."]),
-    ("lint", [str(BIN / "ruff"), "check", "--quiet", "."]),
+    ("format", [str(BIN / "ruff"), "format", "--check", "--output-format", "concise", "."]),
+    ("lint", [str(BIN / "ruff"), "check", "--quiet", "--output-format", "concise", "."]),
     ("types", [str(BIN / "mypy"), "--no-error-summary", "."]),
     ("layers", [str(BIN / "lint-imports"), "--no-logo"]),
     ("migrations", [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"]),

@@ -32,10 +32,11 @@ POSTGRES = os.environ.get("TEST_DATABASE_URL") if os.environ.get("TEST_ON") != "
 os.environ["DATABASE_URL"] = POSTGRES or f"sqlite:///{TEST_VAR / 'db.sqlite3'}"
 
 from config.settings import *  # noqa: E402, F403
-from config.settings import DATABASES, STORAGES  # noqa: E402
+from config.settings import DATABASES, INSTALLED_APPS, STORAGES  # noqa: E402
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["TEST"] = {"NAME": str(TEST_VAR / "test.sqlite3")}
+INSTALLED_APPS += ["tests.samplequeue"]
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 RETRY_JITTER = 0

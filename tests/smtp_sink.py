@@ -117,12 +117,19 @@ class Sink:
         return int(self._ask("connections"))
 
     def transcript(self) -> list[str]:
-        """The last 5,000 lines: `"<connection> <command>"`; `"<connection> [read]"` starts what came in one read."""
+        """The last 5,000 lines: `"<connection> <command>"`; `[read]` starts what came in one read.
+
+        `"<connection> [message of <octets>]"` stands for a message, dots not unstuffed.
+        """
         return list(self._ask("transcript"))
 
     def set_behaviour(self, name: str, *, times: int | None = None) -> None:
         """Behave so in the next `times` transactions (connections, for `connect`), or from now on."""
         self._ask("behave", name=name, times=times)
+
+    def hang_up(self, words: str = "") -> None:
+        """Close every connection now, after saying `words` (`"421 4.4.2 idle for too long"`) if there are any."""
+        self._ask("hang_up", words=words)
 
     def wait_for(self, count: int, *, timeout: float = 30.0) -> None:
         """Return when `count` mails were accepted in all; TimeoutError says how many there were."""
@@ -168,6 +175,8 @@ async def answer(state: State, question: dict[str, Any]) -> Any:
             return list(state.transcript)
         case "behave":
             return state.behave(question["name"], question["times"])
+        case "hang_up":
+            return state.hang_up(question["words"])
         case "clear":
             return state.clear()
         case "wait":

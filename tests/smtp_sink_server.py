@@ -24,12 +24,12 @@ class State:
     ) -> None:
         self.pipelining, self.size, self.smtputf8, self.auth = pipelining, size, smtputf8, auth
         self.starttls, self.discard = starttls, discard
-        self.connections = 0
+        self.open: set[Connection] = set()
         self.clear()
 
     def clear(self) -> None:
         self.mails: list[dict[str, Any]] = []
-        self.accepted = 0
+        self.connections = self.accepted = 0
         self.transcript: collections.deque[str] = collections.deque(maxlen=5000)
         self.used: collections.Counter[str] = collections.Counter()
         self.behaviour = BEHAVIOURS["ok"]
@@ -74,6 +74,13 @@ class State:
             if self.accepted >= count:
                 event.set()
 
+    def hang_up(self, words: str) -> None:
+        """Close every connection, after an unasked-for reply if there is one."""
+        for connection in list(self.open):
+            if words:
+                connection.reply(words)
+            connection.hang_up()
+
     async def reached(self, count: int) -> None:
         if self.accepted < count:
             event = asyncio.Event()
@@ -107,6 +114,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.state.open.add(self)
         if self.number:  # after STARTTLS
             return
         self.logged_in = not self.state.auth
@@ -119,6 +127,9 @@ class Connection(asyncio.Protocol):
             self.behaviour = None
         self.reply("220 sink ESMTP")
         self.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.state.open.discard(self)
 
     def data_received(self, data: bytes) -> None:
         if not self.in_data:
@@ -299,6 +310,7 @@ class Connection(asyncio.Protocol):
                 return False
             content, taken = bytes(self.buffer[: end + 2]), end + len(END)
         del self.buffer[:taken]
+        self.state.transcript.append(f"{self.number} [message of {len(content)}]")
         self.in_data = False
         delay = self.behaviour.delay_ms if self.behaviour else 0
         if delay:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import fcntl
 import json
 import os
 import random
@@ -24,6 +25,15 @@ def main() -> None:
         scenario for scenario in SCENARIOS if scenario.name in (options.scenario or [each.name for each in SCENARIOS])
     ]
     process.FOLDER.mkdir(parents=True, exist_ok=True)
+    with (process.FOLDER / "running").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("Another run is under way: it would use the same databases and the same processors.")
+        _run(chosen, options)
+
+
+def _run(chosen: Sequence[Scenario], options: argparse.Namespace) -> None:
     rows = {scenario.name: _taking_part(scenario, options.only) for scenario in chosen}
     databases = _databases([row.contender for taking_part in rows.values() for row in taking_part])
     results: list[Result] = []

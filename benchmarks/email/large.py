@@ -10,25 +10,32 @@ from benchmarks.email.contenders import Contender
 
 @dataclasses.dataclass(frozen=True)
 class Copies:
-    """How rows of `table` are made from its first row: the columns that differ, as SQL over `n` (1, 2, 3, …)."""
+    """How rows of `table` are made from its first row: the columns that differ, as SQL over `n` (1, 2, 3, …).
+
+    Every mail has its own recipient, as limits and suppressions are kept by recipient.
+    """
 
     table: str
     columns: dict[str, str]
     source: str = ""
 
 
+ADDRESS = "'user' || n || '@example.net'"
 PENDING = {
     "redrive": Copies(
         "queues_emailmessage",
         {
             "idempotency_key": "'copy-' || n",
             "message_id": "'<' || n || '@example.com>'",
+            "to": f"jsonb_build_array({ADDRESS})",
+            "recipients": f"jsonb_build_array({ADDRESS})",
+            "recipient": ADDRESS,
             "headers": "jsonb_build_array(jsonb_build_array('X-Bench-Id', n::text))",
         },
     ),
-    "post_office": Copies("post_office_email", {}),
+    "post_office": Copies("post_office_email", {"to": ADDRESS}),
     "django_mailer": Copies("mailer_message", {}),
-    "raw": Copies("raw_mail", {"number": "n"}),
+    "raw": Copies("raw_mail", {"number": "n", "recipient": ADDRESS}),
 }
 FINISHED = {
     "redrive": Copies(

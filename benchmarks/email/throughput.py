@@ -64,8 +64,8 @@ def grown(trial: Trial, *, share: float = 1, finished: int = 0, seconds: float =
         cpu_before = worker.cpu
         with postgres.CpuMeter(database=trial.database) as meter:
             began_at = worker.go()
-            while time.time() < began_at + seconds and progress.read(process.PROGRESS).done < pending:
-                time.sleep(0.05)
+            while not worker.is_done(seconds=0.05) and time.time() < began_at + seconds:
+                pass
             server_cpu = meter.read()
         done = progress.read(process.PROGRESS)
         cpu, peak_mb = worker.cpu - cpu_before, worker.peak_mb

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TextIO
 
 MARK = "REDRIVE_UP"
+CHILD = "REDRIVE_UP_CHILD"
+"""The name of the child a process belongs to."""
 PROC = Path("/proc")
 
 
@@ -103,6 +105,13 @@ def end(note: Note, *, patience: float, waiting: Callable[[float], None]) -> int
         signal_all(left, signal.SIGKILL)
         time.sleep(0.02)
     return len(found)
+
+
+def kill_below(note: Note, name: str) -> None:
+    """Kill what a child that died left below itself, before it is started again."""
+    while left := {pid for pid in belonging(note) if _carries(PROC / str(pid), f"{CHILD}={name}".encode())}:
+        signal_all(left, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def signal_all(pids: Iterable[int], number: signal.Signals) -> None:

@@ -50,7 +50,6 @@ class Plan:
         return [
             manage("migrate", "bringing the database up to date", "--verbosity", "1", "--no-input"),
             manage("collectstatic", "collecting static files", "--verbosity", "0", "--no-input"),
-            manage("sync_schedules", "writing the schedules", optional=True),
             manage("demo_data", "making demo data", optional=True),
         ]
 
@@ -58,7 +57,7 @@ class Plan:
     def children(self) -> list[Command]:
         """What stays until the end, in the order of starting; stopped in the opposite order."""
         workers = "work" if "work" in get_commands() else "qcluster"
-        wanted = [Command("web", "web server", granian(bind=self.bind, port=self.port, static=self.var / "static"))]
+        wanted = [manage("web", "web server")]
         wanted.insert(0, Command("work", "workers and schedules", (*MANAGE, workers)))
         if self.catcher:
             port = self.environment["DEMO_CATCHER_PORT"]
@@ -89,17 +88,6 @@ def make(*, environment: Mapping[str, str], var: Path) -> Plan:
 def manage(name: str, says: str, *arguments: str, optional: bool = False) -> Command:
     """Return a `manage.py` command of that name."""
     return Command(name, says, (*MANAGE, name, *arguments), optional)
-
-
-def granian(*, bind: str, port: int, static: Path) -> tuple[str, ...]:
-    """Return the web server's command line. One process: on SQLite more would only wait for each other."""
-    return (
-        *(str(Path(sys.executable).with_name("granian")), "--interface", "wsgi", "--host", bind, "--port", str(port)),
-        *("--workers", "1", "--blocking-threads", "4", "--blocking-threads-idle-timeout", "600", "--no-ws"),
-        *("--respawn-failed-workers", "--workers-kill-timeout", "10"),
-        *("--static-path-route", "/static", "--static-path-mount", str(static)),
-        "config.wsgi:application",
-    )
 
 
 def claim_free(*, bind: str, port: int, names: str) -> None:

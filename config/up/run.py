@@ -129,7 +129,8 @@ def prepare(planned: plan.Plan, asked: Asked) -> None:
 
 def start(command: plan.Command, planned: plan.Plan, note: leftovers.Note) -> Child:
     """Start a child and note it, so that a later start finds it."""
-    child = Child(command, environment=planned.environment, log=plan.log_file(planned.var, command.name))
+    environment = planned.environment | {leftovers.CHILD: command.name}
+    child = Child(command, environment=environment, log=plan.log_file(planned.var, command.name))
     begin(child, note, planned.var)
     return child
 
@@ -177,6 +178,7 @@ def watch(children: list[Child], note: leftovers.Note, planned: plan.Plan, asked
             if child.died_often(now=time.monotonic()):
                 terminal.line("up", f"It died five times within a minute, so everything stops; see {child.log}")
                 return 1
+            leftovers.kill_below(note, child.command.name)
             begin(child, note, planned.var)
             terminal.line("up", f"{child.command.says}: started again")
         time.sleep(LOOK)

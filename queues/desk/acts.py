@@ -72,7 +72,7 @@ ACTS = {
             done="redriven",
             effect="Dead letters go back to pending: due at once, with a whole new schedule before them.",
             states=(Status.DEAD_LETTER,),
-            apply=lambda items, reason, now: transitions.redrive(items, now=now),
+            apply=lambda items, _reason, now: transitions.redrive(items, now=now),
             runs_again=True,
         ),
         Act(
@@ -80,7 +80,7 @@ ACTS = {
             done="set to run again",
             effect="Finished items run again although they succeeded or were cancelled: what they did happens twice.",
             states=FINISHED,
-            apply=lambda items, reason, now: transitions.replay(items, now=now),
+            apply=lambda items, _reason, now: transitions.replay(items, now=now),
             runs_again=True,
         ),
         Act(
@@ -96,7 +96,7 @@ ACTS = {
             done="purged",
             effect="They disappear at once and can be restored for seven days; after that only their keys remain.",
             states=(*FINISHED, Status.DEAD_LETTER),
-            apply=lambda items, reason, now: transitions.hide(items, now=now),
+            apply=lambda items, _reason, now: transitions.hide(items, now=now),
             gives_up=True,
         ),
         Act(
@@ -104,7 +104,7 @@ ACTS = {
             done="restored",
             effect="Purged items come back into sight, in the state they were in.",
             states=tuple(Status.values),
-            apply=lambda items, reason, now: transitions.restore(items, now=now),
+            apply=lambda items, _reason, now: transitions.restore(items, now=now),
             on_purged=True,
         ),
     )

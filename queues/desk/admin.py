@@ -9,12 +9,11 @@ Nothing is edited here. Acts are never Django or Unfold actions: those can run o
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -25,9 +24,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from queues.desk import acts, faces, listing, marks, operations, permissions, plans, timeline, waiting
-from queues.desk.forms import ReasonForm
-from queues.desk.requests import request_id
+from queues.desk import act_page, acts, faces, listing, marks, permissions, timeline, waiting
 from queues.desk.selection import ID_MAX
 from queues.engine import registry
 from queues.engine.item import QueueItem
@@ -39,7 +36,7 @@ class QueueItemAdmin(ModelAdmin):
 
     list_display: tuple[str, ...] = ("badge", "title", "kind", "tries", "cause", "due", "created")
     list_display_links = ("title",)
-    list_filter = (listing.StatusFilter, listing.KindFilter, listing.CodeFilter, listing.PurgedFilter)
+    list_filter = (listing.KindFilter, listing.CodeFilter)
     list_filter_submit = True
     list_per_page = 50
     list_fullwidth = True
@@ -48,6 +45,7 @@ class QueueItemAdmin(ModelAdmin):
     show_full_result_count = False
     actions = None
     change_list_template = "desk/item_list.html"
+    list_before_template = "desk/item_list_form.html"
     item_template = "desk/item.html"
 
     # --- what a queue's admin says -----------------------------------------------------------------------------------
@@ -98,7 +96,8 @@ class QueueItemAdmin(ModelAdmin):
         return []
 
     def _url(self, route: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
-        return path(route, self.admin_site.admin_view(view), name=f"{self._base}_{name}")
+        pattern: URLPattern = path(route, self.admin_site.admin_view(view), name=f"{self._base}_{name}")
+        return pattern
 
     @property
     def _base(self) -> str:
@@ -124,17 +123,17 @@ class QueueItemAdmin(ModelAdmin):
             return HttpResponse(status=405, headers={"Allow": "GET"})
         self.search_help_text = self.face.find_help
         chosen = listing.selection(request.GET)
-        fitting = [act for act in self.permitted(request) if act.fits(status=chosen.status, purged=chosen.purged)]
+        permitted = self.permitted(request)
+        kept = listing.kept(request.GET)
         extra = {
-            "now": timezone.now(),
-            "desk_acts": fitting,
-            "desk_face": self.face,
+            "desk_permitted": [act for act in permitted if act.on_purged == chosen.purged],
+            "desk_acts": [act for act in permitted if act.fits(status=chosen.status, purged=chosen.purged)],
             "desk_act_base": self.address("act", "x").removesuffix("x/"),
-            "desk_filter": urlencode(
-                [(key, value) for key, value in request.GET.items() if key in {"status", "kind", "code", "q", "purged"}]
-            ),
+            "desk_filter": urlencode(kept),
+            "desk_filter_pairs": kept,
         }
-        return super().changelist_view(request, extra | (extra_context or {}))
+        response: HttpResponse = super().changelist_view(request, extra | (extra_context or {}))
+        return response
 
     @display(description="")
     def tick(self, item: QueueItem) -> SafeString:
@@ -207,7 +206,6 @@ class QueueItemAdmin(ModelAdmin):
             "list_url": self.address("changelist"),
             **self.contents(request, item),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
         return TemplateResponse(request, self.item_template, context)
 
     def _facts(self, item: QueueItem, now: datetime) -> list[tuple[str, Any]]:
@@ -217,11 +215,11 @@ class QueueItemAdmin(ModelAdmin):
             ("Priority", item.get_priority_display()),
             ("Tries", f"{item.attempts} of {retries + 1} (runs in all: {item.runs})"),
             ("Last cause", item.last_code),
-            ("Created", marks.moment(item.created_at, now=now)),
-            ("Next run", marks.moment(item.due_at, now=now) if item.status in WAITING else ""),
-            ("Expires", marks.moment(item.expires_at, now=now) if item.expires_at else ""),
-            ("Ended", marks.moment(item.finished_at, now=now) if item.finished_at else ""),
-            ("Purged", marks.moment(item.hidden_at, now=now) if item.hidden_at else ""),
+            ("Created", marks.exactly(item.created_at, now=now)),
+            ("Next run", marks.exactly(item.due_at, now=now) if item.status in WAITING else ""),
+            ("Expires", marks.exactly(item.expires_at, now=now) if item.expires_at else ""),
+            ("Ended", marks.exactly(item.finished_at, now=now) if item.finished_at else ""),
+            ("Purged", marks.exactly(item.hidden_at, now=now) if item.hidden_at else ""),
             ("Idempotency key", item.idempotency_key),
         ]
         return [(label, value) for label, value in facts if value != ""]
@@ -235,73 +233,9 @@ class QueueItemAdmin(ModelAdmin):
             raise Http404
         return item
 
-    # --- acts --------------------------------------------------------------------------------------------------------
-
     def act_view(self, request: HttpRequest, act_name: str) -> HttpResponse:
         """What the act would touch; then, with a reason, the act."""
-        return require_http_methods(["GET", "POST"])(self._act_page)(request, act_name)
-
-    def _act_page(self, request: HttpRequest, act_name: str) -> HttpResponse:
-        try:
-            act = acts.get(act_name)
-        except LookupError as error:
-            raise Http404 from error
-        if not (self.has_view_permission(request) and permissions.may(request.user, act.name, self.model)):
-            raise PermissionDenied
-        now = timezone.now()
-        if request.method == "GET":
-            plan = plans.make(act=act, queue=self.queue.name, selection=listing.selection(request.GET), now=now)
-            return self._ask(request, plan, ReasonForm(), now=now)
-        user_id = request.user.pk
-        try:
-            plan = plans.unseal(request.POST.get("plan", ""), act=act.name, queue=self.queue.name, for_user=user_id)
-        except plans.Stale:
-            messages.error(request, "Nothing was done: the preview was too old. Look at it again, then confirm.")
-            return redirect(request.get_full_path())
-        form = ReasonForm(request.POST)
-        if not form.is_valid():
-            return self._ask(request, plan, form, now=now, sealed=request.POST["plan"])
-        actor = operations.Actor.of(request.user, request_id=request_id(request))
-        result = operations.perform(plan=plan, actor=actor, reason=form.cleaned_data["reason"], now=now)
-        self._tell(request, act, result)
-        return redirect(self._back(request, plan))
-
-    def _ask(
-        self, request: HttpRequest, plan: plans.Plan, form: ReasonForm, *, now: datetime, sealed: str = ""
-    ) -> HttpResponse:
-        sample = plan.sample or tuple(self.model._default_manager.filter(pk__in=list(plan.versions)[:8]))
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"{plan.act.label} {self.opts.verbose_name_plural}",
-            "now": now,
-            "plan": plan,
-            "at_once": plans.AT_ONCE,
-            "sealed": sealed or plans.seal(plan, for_user=request.user.pk),
-            "sample": [(item, self.badge(item), self.face.title(item), self.address("change", item.pk)) for item in sample],
-            "not_shown": max(plan.count - len(sample), 0),
-            "left": sorted(plan.left.items(), key=lambda pair: -pair[1]),
-            "form": form,
-            "back": self._back(request, plan),
-        }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
-        return TemplateResponse(request, "desk/act.html", context, status=400 if form.errors else 200)
-
-    def _tell(self, request: HttpRequest, act: acts.Act, result: operations.Result) -> None:
-        left = "; ".join(f"{count:,} {why}" for why, count in sorted(result.left.items()))
-        rest = f" Left alone: {left}." if left else ""
-        if not result.done:
-            messages.warning(request, f"Nothing was {act.done}.{rest}")
-            return
-        noun = self.opts.verbose_name if result.done == 1 else self.opts.verbose_name_plural
-        messages.success(request, f"{result.done:,} {noun} {act.done}.{rest} (Ledger entry {result.entry_id}.)")
-
-    def _back(self, request: HttpRequest, plan: plans.Plan) -> str:
-        ids = request.GET.getlist("id")
-        if len(ids) == 1 and ids[0].isdigit():
-            return self.address("change", int(ids[0]))
-        kept = [(key, value) for key, value in request.GET.items() if key in {"status", "kind", "code", "q", "purged"}]
-        return self.address("changelist") + (f"?{urlencode(kept)}" if kept else "")
+        return require_http_methods(["GET", "POST"])(act_page.view)(request, act_name, desk=self)
 
     # ---------------------------------------------------------------------------------------------------------------
 

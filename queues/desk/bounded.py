@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from django.core.paginator import Paginator
 from django.db import OperationalError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -62,6 +63,18 @@ def count(rows: models.QuerySet[models.Model], *, cap: int = CAP, milliseconds: 
     except TookTooLong:
         return Count(None)
     return Count(min(number, cap), capped=number > cap)
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Numbered pages over the first `CAP` rows: no count of a whole table, no OFFSET beyond the cap."""
+
+    @property
+    def count(self) -> int:
+        """Rows, `CAP` at most."""
+        if not hasattr(self, "_count"):
+            rows = self.object_list
+            self._count = (count(rows).number or CAP) if isinstance(rows, models.QuerySet) else len(rows)
+        return self._count
 
 
 @contextmanager

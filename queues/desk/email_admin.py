@@ -70,7 +70,7 @@ class EmailMessageAdmin(QueueItemAdmin):
     item_template = "desk/email.html"
 
     @display(description="to")
-    def title(self, item: EmailMessage) -> str:  # type: ignore[override]
+    def title(self, item: EmailMessage) -> str:
         """The first recipient."""
         return item.recipient
 

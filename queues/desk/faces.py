@@ -25,7 +25,7 @@ class Face:
     known_types: Callable[[], list[str]] = list
     words: dict[str, str] = field(default_factory=dict)
     """Its own words for states (`{"succeeded": "Sent"}`)."""
-    unrunnable: Callable[[QueueItem], str] = lambda item: ""
+    unrunnable: Callable[[QueueItem], str] = lambda _item: ""
     """Why the item cannot run again, or ""."""
 
     def word(self, status: str) -> str:
@@ -41,19 +41,12 @@ def register(face: Face) -> None:
     _faces[face.queue] = face
 
 
-def of(queue: str) -> Face:
-    """The face of a queue. Raises LookupError if the desk does not know it."""
-    try:
-        return _faces[queue]
-    except KeyError:
-        raise LookupError(f"the desk has no page for a queue named {queue!r}") from None
-
-
 def for_model(model: type[QueueItem]) -> Face:
-    """The face of the queue whose items are rows of `model`."""
-    return next(face for face in _faces.values() if face.model is model)
+    """The face of the queue whose items are rows of `model`; a plain one if it registered none."""
+    plain = Face(queue="", model=model, title=str, find=lambda _text: None, find_help="Key or id")
+    return next((face for face in _faces.values() if face.model is model), plain)
 
 
 def all_faces() -> list[Face]:
-    """Every face, by the queue's name."""
+    """The queues that have pages at the desk, by name."""
     return [_faces[queue] for queue in sorted(_faces)]

@@ -3,7 +3,7 @@
 Each entry's digest is an HMAC over the digest before it and the entry's own canonical JSON, so that nothing in the
 middle can be changed, taken out or put in unseen by someone without `LEDGER_KEY`. The database refuses UPDATE and
 DELETE (triggers of migration 0003; one exception: `actor` becomes NULL when the account is deleted, its name stays).
-What a chain cannot show by itself is a missing end: every digest goes to the log, and `verify(head=...)` finds it again.
+What a chain cannot show by itself is a missing end: every digest goes to the log, and `verify(head=...)` looks for it.
 """
 
 from __future__ import annotations

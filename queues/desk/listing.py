@@ -1,15 +1,16 @@
 """The list of a queue's items: keyset pages in one fixed order, exact filters and search, nothing unbounded.
 
-    ?status= ?kind= ?code= ?q= ?purged=1    the `Selection`
-    ?after=<cursor>  ?before=<cursor>       the page; a cursor is the sort key of an item
+status, kind, code, q, purged=1    the `Selection`, in the address
+after, before                      the page: cursors, which are the sort key of an item
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -24,6 +25,7 @@ from queues.engine.item import QueueItem
 from queues.engine.states import Status
 
 AFTER, BEFORE = "after", "before"
+FILTERS = ("status", "kind", "code", "q", "purged")
 
 
 def selection(parameters: MultiValueDict[str, str]) -> Selection:
@@ -39,20 +41,19 @@ def selection(parameters: MultiValueDict[str, str]) -> Selection:
     )
 
 
-class StatusFilter(admin.SimpleListFilter):
-    """By state; the choices are the vocabulary, no query is made for them."""
+def kept(parameters: MultiValueDict[str, str]) -> list[tuple[str, str]]:
+    """The filter's part of a list's URL, to come back to it."""
+    return [(name, value) for name in FILTERS if (value := parameters.get(name, ""))]
 
-    title = "state"
-    parameter_name = "status"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The states, and waiting for both that wait."""
-        face = faces.for_model(model_admin.model)
-        return [(WAITING_WORD, "Waiting"), *((status, face.word(status)) for status in Status.values)]
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A state to look at; `taken` marks the one that is."""
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """All of the selection is applied at once, by the list."""
-        return queryset
+    word: str
+    shape: str
+    query: str
+    taken: bool
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -82,28 +83,6 @@ class CodeFilter(TextFilter):
         return queryset
 
 
-class PurgedFilter(admin.SimpleListFilter):
-    """What was purged is out of sight unless asked for."""
-
-    title = "purged"
-    parameter_name = "purged"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """One choice besides the default."""
-        return [("1", "Purged, restorable")]
-
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        """The default is called what it is."""
-        for choice in super().choices(changelist):
-            if choice["display"] != "Purged, restorable":
-                choice["display"] = "In sight"
-            yield choice
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """All of the selection is applied at once, by the list."""
-        return queryset
-
-
 class ItemList(ChangeList):
     """A page of items. `count` is capped; `older` and `newer` are the neighbour pages' query strings, or ""."""
 
@@ -111,9 +90,36 @@ class ItemList(ChangeList):
         self.count = bounded.Count(0)
         self.older = self.newer = ""
         self.slow = False
+        self.parameters = request.GET
         self.selection = selection(request.GET)
         super().__init__(request, *args, **kwargs)
         self.title = str(self.opts.verbose_name_plural).capitalize()
+
+    @property
+    def tabs(self) -> list[Tab]:
+        """Every state as a link that keeps the other filters."""
+        face = faces.for_model(self.model)
+        chosen = self.selection
+        kept_too = {name: value for name, value in kept(self.parameters) if name not in ("status", "purged")}
+        states = [("", "", "All"), (WAITING_WORD, "", "Waiting")]
+        states += [(status, status, face.word(status)) for status in Status.values]
+        tabs = [
+            Tab(word, shape, "?" + urlencode({**kept_too, **({"status": status} if status else {})}), taken)
+            for status, shape, word in states
+            for taken in [not chosen.purged and chosen.status == status]
+        ]
+        return [*tabs, Tab("Purged", "purged", "?" + urlencode({**kept_too, "purged": "1"}), chosen.purged)]
+
+    @property
+    def chips(self) -> list[tuple[str, str, str]]:
+        """The filters in force besides the state: (name, value, the query string without it)."""
+        labels = {"kind": "type", "code": "cause", "q": "search"}
+        given = kept(self.parameters)
+        return [
+            (labels[name], value, "?" + urlencode([pair for pair in given if pair[0] != name]))
+            for name, value in given
+            if name in labels
+        ]
 
     def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """Without the page's own parameters."""
@@ -130,7 +136,8 @@ class ItemList(ChangeList):
 
     def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
         """A changed filter begins at the first page."""
-        return super().get_query_string(new_params, [*(remove or []), AFTER, BEFORE])
+        query: str = super().get_query_string(new_params, [*(remove or []), AFTER, BEFORE])
+        return query
 
     def get_ordering_field_columns(self) -> dict[int, str]:
         """The order is fixed: the list has no sortable columns."""
@@ -152,6 +159,7 @@ class ItemList(ChangeList):
         self.show_full_result_count = self.can_show_all = self.multi_page = False
         self.show_admin_actions = True
         self.paginator = Paginator(page, size)
+        self.page_num = 1
 
     def _page(self, after: str, before: str, size: int) -> list[Any]:
         status = self.selection.status
@@ -173,7 +181,7 @@ class ItemList(ChangeList):
         return "?" + urlencode({**given, name: cursors.of(item, self.selection.status)}, doseq=True)
 
     def _filters(self, request: HttpRequest) -> tuple[list[Any], bool, bool]:
-        specs, has_filters, _left, _duplicates, active = self.get_filters(request)
+        specs, has_filters, left, _duplicates, active = self.get_filters(request)
+        if left.keys() - {"id", "status", "purged"}:
+            raise IncorrectLookupParameters  # not a filter of this list: better refused than ignored
         return specs, has_filters, active
-
-

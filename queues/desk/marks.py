@@ -22,7 +22,8 @@ SHAPES = {
     "warning": '<path d="M8 2l6.5 12h-13z" fill="none" stroke="currentColor" stroke-width="1.8"/>'
     '<path d="M8 6.5v3.5m0 1v1.6" stroke="currentColor" stroke-width="1.8"/>',
     "bad": '<path d="M3.5 3.5l9 9m0-9l-9 9" stroke="currentColor" stroke-width="2.6"/>',
-    "person": '<circle cx="8" cy="5" r="2.8" fill="currentColor"/><path d="M2.5 14a5.5 5 0 0 1 11 0z" fill="currentColor"/>',
+    "person": '<circle cx="8" cy="5" r="2.8" fill="currentColor"/>'
+    '<path d="M2.5 14a5.5 5 0 0 1 11 0z" fill="currentColor"/>',
     "note": '<circle cx="8" cy="8" r="3" fill="currentColor"/>',
 }
 STEPS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
@@ -49,9 +50,16 @@ def moment(at: datetime | None, *, now: datetime) -> SafeString:
     )
 
 
+def exactly(at: datetime | None, *, now: datetime) -> SafeString:
+    """The same with the exact time in sight, for a page of facts."""
+    if at is None:
+        return nothing()
+    return format_html("{} ({} UTC)", moment(at, now=now), at.strftime("%Y-%m-%d %H:%M:%S"))
+
+
 def nothing() -> SafeString:
     """Says that there is nothing to say."""
-    return mark_safe('<span class="nothing" aria-label="none">–</span>')  # noqa: S308  (ours)
+    return mark_safe('<span class="nothing" aria-label="none">–</span>')
 
 
 def span(gap: timedelta) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import getpass
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,12 +23,14 @@ from django.db import models, router, transaction
 from queues.desk import acts, ledger, permissions, plans
 from queues.desk.plans import Plan
 from queues.desk.selection import Selection
-from queues.email import suppressions
+from queues.email import addresses, suppressions
 from queues.email.models import Suppression
 from queues.engine import registry, wake
 from queues.engine.pauses import Pause
 
 CHANGED = "changed since the preview"
+SUPPRESSIONS = "suppressions"
+"""Stands in the ledger where other entries name their queue."""
 
 
 class ReasonMissing(ValueError):
@@ -71,17 +73,23 @@ class Result:
     done: int
     left: Mapping[str, int]
     more: bool = False
+    lowest: int = 0
+    """With `more`: where the next call goes on (`below`)."""
     entry_id: int | None = None
     """The ledger entry; None if there was nothing to do."""
 
 
 def act_on(
-    *, act: str, queue: str, selection: Selection, actor: Actor, reason: str, now: datetime
+    *, act: str, queue: str, selection: Selection, actor: Actor, reason: str, now: datetime, below: int | None = None
 ) -> Result:
-    """Plan and perform in one go, for programs and commands: the newest 1,000 items of the selection at most."""
-    plan = plans.make(act=acts.get(act), queue=queue, selection=selection, now=now, sample=0)
+    """Plan and perform in one go, for programs and commands: the newest 1,000 items of the selection at most.
+
+    If the result says `more`, call it again with `below` its `lowest`. Raises LookupError for an unknown act or queue.
+    """
+    actor.require(act, registry.get(queue).model)
+    plan = plans.make(act=acts.get(act), queue=queue, selection=selection, now=now, sample=0, below=below)
     result = perform(plan=plan, actor=actor, reason=reason, now=now)
-    return Result(act=act, done=result.done, left=result.left, more=plan.more, entry_id=result.entry_id)
+    return replace(result, more=plan.more, lowest=plan.lowest)
 
 
 def perform(*, plan: Plan, actor: Actor, reason: str, now: datetime) -> Result:
@@ -155,22 +163,18 @@ def resume(*, queue: str, kind: str = "", actor: Actor, reason: str, now: dateti
 
 
 def suppress(*, address: str, scope: str, actor: Actor, reason: str, now: datetime) -> bool:
-    """Send the address nothing (of that scope) any more. False if staff had said so before; ValueError if it is none."""
+    """Send the address nothing (of that scope) any more. False if it is suppressed; ValueError if it is no address."""
     actor.require("add", Suppression)
     reason = _needed(reason)
     cause = Suppression.Cause.MANUAL
     with transaction.atomic(using=router.db_for_write(Suppression)):
-        held = Suppression.objects.filter(
-            address=suppressions.address_forms.normalize(address), scope=scope, lifted_at__isnull=True
-        )
+        held = Suppression.objects.filter(address=addresses.normalize(address), scope=scope, lifted_at__isnull=True)
         if held.filter(cause__in=suppressions.STRONG).exists():
             return False
         suppressions.suppress(address=address, cause=cause, scope=scope, words=reason, by=actor.user)
         row = held.filter(cause=cause).values_list("pk", flat=True).first()
-        items = [row] if row else []
-        _record(
-            actor, act="suppress", queue="suppressions", items=items, plan=f"{address} ({scope})", reason=reason, now=now
-        )
+        said = {"items": [row] if row else [], "plan": f"{address} ({scope})"}
+        _record(actor, act="suppress", queue=SUPPRESSIONS, reason=reason, now=now, **said)
     return True
 
 
@@ -183,7 +187,7 @@ def lift(*, suppression_id: int, actor: Actor, reason: str, now: datetime) -> bo
         if row is None or not row.lift(by=actor.user, now=now):
             return False
         said = f"{row.address} ({row.scope}), {row.get_cause_display()}"
-        _record(actor, act="lift", queue="suppressions", items=[row.pk], plan=said, reason=reason, now=now)
+        _record(actor, act="lift", queue=SUPPRESSIONS, items=[row.pk], plan=said, reason=reason, now=now)
     return True
 
 

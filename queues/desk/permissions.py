@@ -1,6 +1,6 @@
 """Who may do what: one permission for each act and queue, and the two groups that come with them.
 
-    queues.<act>_<model>    redrive, replay, discard, purge, restore, pause (and resume)  e.g. queues.redrive_emailmessage
+    queues.<act>_<model>    redrive, replay, discard, purge, restore, pause (and resume): queues.redrive_emailmessage
     queues.view_<model>     see the list, the item and its contents
     queues.add_suppression  suppress an address        queues.lift_suppression  end a suppression
 
@@ -59,15 +59,16 @@ def ensure(sender: AppConfig, using: str = "default", **_: Any) -> None:
                 if group_name == OPERATOR:
                     _give(group, ("suppression",), "add", using)
         for model in queue_models():
-            fresh = [act for act in ITEM_ACTS if _make(act, model, using)]
-            if fresh:
-                model_name = str(model._meta.model_name)
+            if fresh := _make(ITEM_ACTS, model, using):
+                groups[OPERATOR].permissions.add(*fresh)
+                # Django's own; but of an app that migrates after this one it is not there yet.
+                _make(("view",), model, using)
+                view = Permission.objects.using(using).get(
+                    content_type=fresh[0].content_type, codename=f"view_{model._meta.model_name}"
+                )
                 for group in groups.values():
-                    _give(group, (model_name,), "view", using, app_label=model._meta.app_label)
-                groups[OPERATOR].permissions.add(*_of(model, using).filter(codename__in=_names(fresh, model)))
-        suppression = apps.get_model("queues", "suppression")
-        if _make("lift", suppression, using):
-            groups[OPERATOR].permissions.add(*_of(suppression, using).filter(codename="lift_suppression"))
+                    group.permissions.add(view)
+        groups[OPERATOR].permissions.add(*_make(("lift",), apps.get_model("queues", "suppression"), using))
 
 
 def queue_models() -> list[type[QueueItem]]:
@@ -75,26 +76,21 @@ def queue_models() -> list[type[QueueItem]]:
     return [model for model in apps.get_models() if issubclass(model, QueueItem)]
 
 
-def _make(act: str, model: type[models.Model], using: str) -> bool:
-    words = f"Can {act} {model._meta.verbose_name}"
-    _permission, made = Permission.objects.using(using).get_or_create(
-        content_type=ContentType.objects.db_manager(using).get_for_model(model),
-        codename=f"{act}_{model._meta.model_name}",
-        defaults={"name": words},
-    )
-    return made
-
-
-def _give(group: Group, model_names: tuple[str, ...], act: str, using: str, *, app_label: str = "queues") -> None:
-    codenames = [f"{act}_{model_name}" for model_name in model_names]
-    known = Permission.objects.using(using).filter(content_type__app_label=app_label, codename__in=codenames)
-    group.permissions.add(*known)
-
-
-def _of(model: type[models.Model], using: str) -> models.QuerySet[Permission]:
+def _make(acts: tuple[str, ...], model: type[models.Model], using: str) -> list[Permission]:
+    """Create those permissions of the model that are missing, and return them."""
     content_type = ContentType.objects.db_manager(using).get_for_model(model)
-    return Permission.objects.using(using).filter(content_type=content_type)
+    there = set(Permission.objects.using(using).filter(content_type=content_type).values_list("codename", flat=True))
+    wanted = {f"{act}_{model._meta.model_name}": f"Can {act} {model._meta.verbose_name}" for act in acts}
+    missing = [
+        Permission(content_type=content_type, codename=codename, name=words)
+        for codename, words in wanted.items()
+        if codename not in there
+    ]
+    return list(Permission.objects.using(using).bulk_create(missing))
 
 
-def _names(acts: list[str], model: type[models.Model]) -> list[str]:
-    return [f"{act}_{model._meta.model_name}" for act in acts]
+def _give(group: Group, model_names: tuple[str, ...], act: str, using: str) -> None:
+    codenames = [f"{act}_{model_name}" for model_name in model_names]
+    group.permissions.add(
+        *Permission.objects.using(using).filter(content_type__app_label="queues", codename__in=codenames)
+    )

@@ -7,16 +7,19 @@ alone: what is executed is what was shown, and a second submission finds nothing
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.core import signing
+from django.db.models import QuerySet
 
-from queues.desk.acts import Act, get
-from queues.desk.selection import Selection
+from queues.desk import bounded
+from queues.desk.acts import BEING, Act, get
+from queues.desk.selection import WAITING_WORD, Selection
 from queues.engine import registry
 from queues.engine.item import QueueItem
+from queues.engine.states import Status
 
 AT_ONCE = 1000
 """Items of one act: what a person can answer for, and one transaction can hold without making workers wait."""
@@ -40,6 +43,8 @@ class Plan:
     sample: tuple[QueueItem, ...] = ()
     more: bool = False
     """Whether the selection goes on behind the first `AT_ONCE` items."""
+    lowest: int = 0
+    """The last of the ids looked at; the next plan may begin below it."""
 
     @property
     def count(self) -> int:
@@ -47,12 +52,19 @@ class Plan:
         return len(self.versions)
 
 
-def make(*, act: Act, queue: str, selection: Selection, now: datetime, sample: int = 8) -> Plan:
-    """Look at what `act` would do to the selection: the newest `AT_ONCE` items of it."""
+def make(
+    *, act: Act, queue: str, selection: Selection, now: datetime, sample: int = 8, below: int | None = None
+) -> Plan:
+    """Look at what `act` would do to the selection: to the newest `AT_ONCE` items of it (with ids under `below`).
+
+    Of a filter only items in a state that the act is for are looked at one by one; the others are counted.
+    """
     model = registry.get(queue).model
     # Bodies stay in the database: the light columns say whether an act fits.
-    rows = selection.apply(model._default_manager.all()).defer(*heavy(model)).order_by("-pk")
-    found = list(rows[: AT_ONCE + 1])
+    meant = selection.apply(model._default_manager.all())
+    rows = meant if selection.ids else meant.filter(status__in=act.states)
+    rows = rows if below is None else rows.filter(pk__lt=below)
+    found = list(rows.defer(*heavy(model)).order_by("-pk")[: AT_ONCE + 1])
     more = len(found) > AT_ONCE
     versions: dict[int, int] = {}
     left: Counter[str] = Counter()
@@ -64,18 +76,33 @@ def make(*, act: Act, queue: str, selection: Selection, now: datetime, sample: i
         versions[item.pk] = item.version
         if len(shown) < sample:
             shown.append(item)
-    gone = len(set(selection.ids)) - len(found)
-    if selection.ids and gone > 0:
-        left["not there"] += gone
+    left.update(_missing(selection, len(found)) if selection.ids else _others(act, meant, selection))
     return Plan(
         act=act,
         queue=queue,
         words=selection.words,
         versions=versions,
-        left=dict(left),
+        left={why: count for why, count in left.items() if count},
         sample=tuple(shown),
         more=more,
+        lowest=found[:AT_ONCE][-1].pk if found else 0,
     )
+
+
+def _missing(selection: Selection, found: int) -> dict[str, int]:
+    return {"not there": max(len(set(selection.ids)) - found, 0)}
+
+
+def _others(act: Act, meant: QuerySet[QueueItem], selection: Selection) -> dict[str, int]:
+    """How many of a filter's items are in states that the act leaves alone (counts are capped)."""
+    if selection.status and selection.status != WAITING_WORD:
+        return {} if selection.status in act.states else _counted(meant, (selection.status,))
+    return _counted(meant, [status for status in Status.values if status not in act.states])
+
+
+def _counted(meant: QuerySet[QueueItem], states: Iterable[str]) -> dict[str, int]:
+    counts = {BEING[status]: bounded.count(meant.filter(status=status), milliseconds=500).number for status in states}
+    return {why: count for why, count in counts.items() if count}
 
 
 def heavy(model: type[QueueItem]) -> list[str]:

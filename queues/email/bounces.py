@@ -30,7 +30,7 @@ HARD_SIGNS: dict[str, tuple[str, frozenset[object]]] = {
         frozenset({"err_user_unknown", "err_user_inactive", "err_domain_inactive", "err_mailbox_discarded"}),
     ),
 }
-"""Anymail's name of the provider -> where its event says so, and the words for "hard" (the providers' webhook pages)."""
+"""Anymail's name of the provider -> where its event says so, and its words for "hard" (from its webhook pages)."""
 
 _ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 

@@ -86,7 +86,8 @@ def enqueue_many(drafts: Sequence[Draft], *, now: datetime | None = None) -> lis
     now = now or timezone.now()
     finished = [_finish(draft) for draft in drafts]
     values = [_row(draft, now) for draft in finished]
-    if any(draft.attachments for draft in finished):
+    keyed = any(draft.idempotency_key for draft in drafts)
+    if (keyed and len(drafts) > 1) or any(draft.attachments for draft in drafts):
         with transaction.atomic(using=router.db_for_write(EmailMessage)):
             return _store(finished, values, now)
     return _store(finished, values, now)
@@ -149,8 +150,15 @@ def _finish(draft: Draft) -> Draft:
         attachments=files,
         from_email=sender,
         idempotency_key=headers.clean(key).replace("\x00", "\N{REPLACEMENT CHARACTER}"),
-        message_id=draft.message_id or f"<{uuid.uuid4().hex}@{sender.rpartition('@')[2].rstrip('> ') or 'localhost'}>",
+        message_id=draft.message_id or f"<{uuid.uuid4().hex}@{_domain(sender)}>",
     )
+
+
+def _domain(sender: str) -> str:
+    try:
+        return addresses.normalize(sender).rpartition("@")[2]
+    except ValueError:  # `validate` will say so, with the field's name
+        return "localhost"
 
 
 def _row(draft: Draft, now: datetime) -> dict[str, Any]:

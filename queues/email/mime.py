@@ -17,7 +17,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Sequence
-from email.utils import format_datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 from urllib.parse import quote
 
@@ -28,6 +28,8 @@ TEXT_LINE = 78
 """A text with longer lines leaves quoted-printable, as the standard library does it; relays may cut at 998."""
 
 _PLAIN_OCTETS = bytes(range(0x20, 0x7F)) + b"\t\r\n"
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SAFE_NAME = re.compile(r"(?! )[A-Za-z0-9!#$&+,.=@^_`{}~() -]{1,60}(?<! )")
 
 type Part = tuple[str, list[bytes]]
@@ -59,7 +61,7 @@ def _head(mail: Mail) -> str:
     if mail.reply_to:
         lines.append(headers.address_list("Reply-To", mail.reply_to))
     lines.append(headers.unstructured("Subject", mail.subject))
-    lines.append(f"Date: {format_datetime(mail.date)}\r\nMessage-ID: {mail.message_id}\r\n")
+    lines.append(f"Date: {_date(mail.date)}\r\nMessage-ID: {mail.message_id}\r\n")
     for name, value in mail.headers:
         if not HEADER_NAME.fullmatch(name) or name.lower() in OWN_HEADERS:
             raise ValueError(f"headers: {name!r} is not set this way")
@@ -67,27 +69,32 @@ def _head(mail: Mail) -> str:
     return "".join(lines)
 
 
+def _date(date: datetime) -> str:
+    """RFC 5322 section 3.3; the standard library's format_datetime takes as long as the rest of the head."""
+    at = date.astimezone(UTC)
+    time = f"{at.hour:02}:{at.minute:02}:{at.second:02}"
+    return f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04} {time} +0000"
+
+
 class _Boundaries:
     """Boundaries that occur in no text of this mail; encoded parts cannot contain `=_` at all."""
 
     def __init__(self, message_id: str) -> None:
-        self._seed, self._round, self._used = message_id.encode(), 0, 0
-        self._seen: list[bytes] = []
-        self.base = self._derive()
-
-    def _derive(self) -> str:
-        return "=_" + blake2b(self._seed + b"%d" % self._round, digest_size=12).hexdigest()
+        self._seed, self._base, self._used = message_id.encode(), "", 0
+        self._texts: list[bytes] = []
 
     def avoid(self, text: bytes) -> None:
-        """Take a part that leaves unencoded into account; before the first `new`."""
-        self._seen.append(text)
-        while any(self.base.encode() in seen for seen in self._seen):
-            self._round += 1
-            self.base = self._derive()
+        """Take into account a part that leaves unencoded; all of them before the first `new`."""
+        self._texts.append(text)
 
     def new(self) -> str:
+        """The next boundary, derived from the Message-ID so that the same mail is the same bytes."""
+        tried = 0
+        while not self._base or any(self._base.encode() in text for text in self._texts):
+            self._base = "=_" + blake2b(self._seed + b"%d" % tried, digest_size=12).hexdigest()
+            tried += 1
         self._used += 1
-        return f"{self.base}-{self._used}"
+        return f"{self._base}-{self._used}"
 
 
 def _content(mail: Mail, boundaries: _Boundaries) -> Part:

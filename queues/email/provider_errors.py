@@ -89,7 +89,9 @@ def _answered(response: requests.Response, provider: str) -> outcomes.Outcome:
     if status == 504:
         return outcomes.Uncertain(words, code=code)
     if status in TRANSPORT_STATUS or status >= 500:
-        wait = _retry_after(response) or (AFTER_500 if status == 500 else None)
+        wait = _retry_after(response)
+        if wait is None and status == 500:
+            wait = AFTER_500
         return TransportDown(words, code=code, retry_after=wait)
     if status in TRANSIENT_STATUS:
         return outcomes.Transient(words, code=code, retry_after=_retry_after(response))

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 from anymail.signals import AnymailTrackingEvent, EventType, RejectReason
 from django.db import transaction
@@ -66,7 +67,7 @@ class Report:
     key: str
     kind: str
     reference: str
-    """Our Message-ID, where the provider gives back the metadata it was sent with; else the provider's id of the mail."""
+    """Our Message-ID, where the provider gives back the metadata it was sent; else the provider's id of the mail."""
     recipient: str
     at: datetime
     words: str
@@ -85,6 +86,8 @@ def record(*, events: Iterable[AnymailTrackingEvent], provider: str, now: dateti
         for key in known.values_list("event_key", flat=True):
             del reports[key]
         mails = _mails((report.reference, report.recipient) for report in reports.values())
+        # in one order, so that two requests with the same events or mails wait for each other instead of both failing
+        ordered = [reports[key] for key in sorted(reports)]
         rows = [
             TrackingEvent(
                 message=mails.get((report.reference, report.recipient)),
@@ -96,10 +99,10 @@ def record(*, events: Iterable[AnymailTrackingEvent], provider: str, now: dateti
                 at=report.at,
                 words=report.words,
             )
-            for report in reports.values()
+            for report in ordered
         ]
         TrackingEvent.objects.bulk_create(rows, ignore_conflicts=True)
-        for report in reports.values():
+        for report in sorted(ordered, key=lambda each: (_pk(mails, each), each.recipient)):
             mail = mails.get((report.reference, report.recipient))
             if mail is not None:
                 _mark(mail, kind=report.kind, at=report.at, now=now)
@@ -130,16 +133,16 @@ def _report(event: AnymailTrackingEvent, *, provider: str, now: datetime) -> Rep
     own_id = str(metadata.get(METADATA_KEY, ""))
     reference = _text(own_id if MESSAGE_ID.fullmatch(own_id) else event.message_id, 255)
     recipient = _recipient(event.recipient)
-    at = event.timestamp
-    if isinstance(at, datetime):
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    at = event.timestamp if isinstance(event.timestamp, datetime) else None
+    if at is not None and at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
     said = event.mta_response or event.description or event.click_url
     return Report(
         key=_key(event, reference=reference, recipient=recipient, at=at),
         kind=_text(event.event_type, 30),
         reference=reference,
         recipient=recipient,
-        at=min(at, now) if isinstance(at, datetime) else now,
+        at=min(at or now, now),
         words=_text(said, WORDS_MAX),
         hard=bounces.is_hard(event, provider=provider),
         reason=_text(event.reject_reason, 30),
@@ -178,7 +181,8 @@ def _mails(sent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], EmailMessag
     called: dict[str, list[EmailMessage]] = defaultdict(list)
     if names:
         mails = EmailMessage.objects.only("id", "kind", "recipients", "provider_id", "message_id")
-        for mail in mails.filter(Q(provider_id__in=names) | Q(message_id__in=names)).order_by("pk"):
+        wanted = mails.filter(Q(provider_id__in=names) | Q(message_id__in=names)).order_by("pk")
+        for mail in cast(Iterable[EmailMessage], wanted):
             for name in {mail.provider_id, mail.message_id, mail.message_id.strip("<>")}:
                 called[name].append(mail)
     return {
@@ -186,6 +190,11 @@ def _mails(sent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], EmailMessag
         for pair in pairs
         if called[pair[0]]
     }
+
+
+def _pk(mails: Mapping[tuple[str, str], EmailMessage], report: Report) -> int:
+    mail = mails.get((report.reference, report.recipient))
+    return mail.pk if mail is not None else 0
 
 
 def _mark(mail: EmailMessage, *, kind: str, at: datetime, now: datetime) -> None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from typing import Any
 
 from anymail.exceptions import AnymailError, AnymailWebhookValidationFailure
 from anymail.signals import AnymailTrackingEvent
@@ -18,7 +18,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
-from django.views.generic import View
 
 from queues.email import tracking
 from queues.engine import log
@@ -60,7 +59,7 @@ def receive(request: HttpRequest, provider: str) -> HttpResponse:
     return _store(request, view_class)
 
 
-def _store(request: HttpRequest, view_class: type[View]) -> HttpResponse:
+def _store(request: HttpRequest, view_class: Any) -> HttpResponse:
     try:
         view = view_class()
         view.setup(request)
@@ -68,7 +67,7 @@ def _store(request: HttpRequest, view_class: type[View]) -> HttpResponse:
         events = [event for event in view.parse_events(request) if isinstance(event, AnymailTrackingEvent)]
     except ImproperlyConfigured as error:
         logger.error("tracking.not_set_up", provider=view_class.esp_name, error=str(error))
-        return _said(503, "This provider's key is not set, its package is not installed, or it posts inbound mail here.")
+        return _said(503, "This provider's key or package is missing here, or it posts inbound mail.")
     except AnymailWebhookValidationFailure as error:
         logger.warning("tracking.not_authentic", provider=view_class.esp_name, error=str(error))
         return _said(400, "Not authentic.")
@@ -89,7 +88,7 @@ def _said(status: int, words: str) -> HttpResponse:
 
 
 @functools.cache
-def _views() -> dict[str, Callable[..., View]]:
+def _views() -> dict[str, Any]:
     """Anymail's tracking views, by the provider's name as in Anymail's own addresses."""
     from anymail import urls  # loads the parsers of all providers
 

@@ -132,6 +132,8 @@ def _parse_one(url: str, number: int) -> Transport:
     except ValueError:
         raise ValueError(f"transport {number}: not a URL") from None
     try:
+        if parts.fragment or parts.path not in {"", "/"}:
+            raise ValueError("a # or / in it that is not percent-encoded")
         options = dict(pairs)
         if len(options) < len(pairs):
             raise ValueError("an option is given twice")
@@ -139,18 +141,20 @@ def _parse_one(url: str, number: int) -> Transport:
         if scheme in {"smtp", "smtps"}:
             return _smtp(scheme, host, port, user, password, options)
         if scheme == "console":
+            if parts.netloc or options:
+                raise ValueError("console takes nothing more")
             return ConsoleTransport()
         if scheme in PROVIDERS:
             # urlsplit lower-cases the host, and in resend://key the key stands there
             return _provider(scheme, parts.netloc, options)
-        raise ValueError(f"unknown scheme {scheme!r}" if parts.netloc or "://" in url else "not a URL")
+        raise ValueError(f"unknown scheme {scheme!r}" if "://" in url else "not a URL")
     except ValueError as error:
         raise ValueError(f"transport {number}: {error}") from None
 
 
 def _smtp(scheme: str, host: str, port: int | None, user: str, password: str, options: dict[str, str]) -> SmtpTransport:
-    if not host:
-        raise ValueError("no host")
+    if not re.fullmatch(r"[\w.:-]+", host):
+        raise ValueError("no host" if not host else "not a host name")
     if not (user.isascii() and password.isascii()):
         raise ValueError("user and password must be ASCII")
     if bool(user) != bool(password):
@@ -216,7 +220,9 @@ def _provider(scheme: str, netloc: str, options: dict[str, str]) -> AnymailTrans
     try:
         transport.check()
     except ImportError:
-        raise ValueError(f"{scheme} needs a package that is not installed (django-anymail[{row.backend.replace("_", "-")}])") from None
+        raise ValueError(
+            f"{scheme} needs a package that is not installed (django-anymail[{row.backend.replace('_', '-')}])"
+        ) from None
     except ImproperlyConfigured:
         raise ValueError(f"{scheme}: an option is missing or wrong") from None
     return transport

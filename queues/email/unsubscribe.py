@@ -66,7 +66,7 @@ def read(token: str) -> Link:
 
 
 def unsubscribe(link: Link, *, everything: bool = False) -> None:
-    """Stop mail of the link's type to its address, with `everything` all bulk mail. Nothing happens if it is stopped."""
+    """Stop mail of the link's type to its address, with `everything` all bulk mail. Safe to repeat."""
     suppressions.suppress(
         address=link.address,
         cause=Suppression.Cause.UNSUBSCRIBE,

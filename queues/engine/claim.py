@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, connections, router, transaction
+from django.db import IntegrityError, OperationalError, connections, router, transaction
 
 from queues.engine.item import QueueItem
-from queues.engine.states import Priority
+from queues.engine.states import Priority, Status
 
 LEASE = timedelta(seconds=30)
 """How long a claim holds without being renewed."""
@@ -29,22 +29,28 @@ def claim[Item: QueueItem](
     """
     if not model.LANES:
         return _claim(model, limit=limit, worker=worker, now=now, without_kinds=without_kinds, lease=lease)
-    try:
-        with transaction.atomic(using=router.db_for_write(model)):
-            return _claim(model, limit=limit, worker=worker, now=now, without_kinds=without_kinds, lease=lease)
-    except IntegrityError:
-        # Another worker took one of these lanes between our look and our update: try for one, then leave it.
+    for fewer in (limit, 1):
         try:
             with transaction.atomic(using=router.db_for_write(model)):
-                return _claim(model, limit=1, worker=worker, now=now, without_kinds=without_kinds, lease=lease)
-        except IntegrityError:
-            return []
+                return _claim(model, limit=fewer, worker=worker, now=now, without_kinds=without_kinds, lease=lease)
+        except (IntegrityError, OperationalError) as error:
+            # Another worker took one of these lanes between our look and our update, or waits for one of ours while
+            # we wait for one of its: try for a single item, then leave the lanes to it.
+            if isinstance(error, OperationalError) and "deadlock" not in str(error):
+                raise
+    return []
 
 
-def renew(model: type[QueueItem], *, ids: Sequence[int], worker: str, now: datetime, lease: timedelta = LEASE) -> int:
-    """Prolong the leases `worker` still holds on these items; returns how many it still held."""
-    held = model._default_manager.filter(pk__in=ids, status="processing", leased_by=worker, leased_until__isnull=False)
-    return held.update(leased_until=now + lease)
+def renew(
+    model: type[QueueItem], *, items: Iterable[QueueItem], now: datetime, lease: timedelta = LEASE
+) -> set[int]:
+    """Prolong the leases that are still held on these items; returns the ids of those."""
+    tokens = {item.pk: item.lease_token for item in items}
+    held = model._default_manager.filter(
+        pk__in=tokens, lease_token__in=set(tokens.values()), status=Status.PROCESSING
+    )
+    held.update(leased_until=now + lease)
+    return set(held.filter(leased_until=now + lease).values_list("pk", flat=True))
 
 
 def _claim[Item: QueueItem](
@@ -58,7 +64,8 @@ def _claim[Item: QueueItem](
     lanes = (
         f" AND (lane IS NULL OR (NOT EXISTS (SELECT 1 FROM {table} r WHERE r.lane = q.lane AND r.status = 'processing')"
         f" AND NOT EXISTS (SELECT 1 FROM {table} e WHERE e.lane = q.lane AND e.status IN ('pending', 'retrying')"
-        " AND e.due_at <= %s AND (e.priority, e.due_at, e.id) < (q.priority, q.due_at, q.id))))"
+        f" AND e.due_at <= %s{kinds.replace(' kind', ' e.kind')}"
+        " AND (e.priority, e.due_at, e.id) < (q.priority, q.due_at, q.id))))"
         if model.LANES
         else ""
     )
@@ -68,18 +75,19 @@ def _claim[Item: QueueItem](
         f" ORDER BY due_at, id LIMIT {int(limit)}{' FOR UPDATE SKIP LOCKED' if postgres else ''}"
         for level in Priority.values
     ]
-    given: list[Any] = [adapt(now), *without_kinds, *([adapt(now)] if lanes else [])] * len(probes)
+    given: list[Any] = [adapt(now), *without_kinds, *([adapt(now), *without_kinds] if lanes else [])] * len(probes)
     candidates = " UNION ALL ".join(f"SELECT id FROM ({probe}) p{level}" for level, probe in enumerate(probes))
     token = uuid.uuid4()
+    # Materialized: run once for each row of a nested loop, the locking sub-select would take more than its limit.
     sql = (
-        f"UPDATE {table} SET status = 'processing', attempts = attempts + 1, runs = runs + 1, version = version + 1,"
+        f"WITH due AS MATERIALIZED (SELECT id FROM ({candidates}) c LIMIT {int(limit)}) UPDATE {table} SET status = 'processing', attempts = attempts + 1, runs = runs + 1, version = version + 1,"
         " lease_token = %s, leased_until = %s, leased_by = %s"
-        f" WHERE id IN (SELECT id FROM ({candidates}) c LIMIT {int(limit)})"
+        " WHERE id IN (SELECT id FROM due)"
         f" RETURNING {', '.join(connection.ops.quote_name(f.column) for f in model._meta.concrete_fields)}"
     )
     held = [token if postgres else token.hex, adapt(now + lease), worker]
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*held, *given])
+        cursor.execute(sql, [*given, *held])
         rows = cursor.fetchall()
     return sorted(_items(model, connection, rows), key=lambda item: (item.priority, item.due_at, item.pk))
 

@@ -15,21 +15,20 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from django.db import Error as DatabaseError
-from django.db import connections, router
+from django.db import InterfaceError, OperationalError, connections, router
 from django.utils import timezone
 
-from queues.engine import claim, limiter, pauses, settle, transitions
+from queues.engine import claim, limiter, pauses, settle, settling, transitions
 from queues.engine.item import QueueItem
-from queues.engine.outcomes import Snooze
+from queues.engine.outcomes import Snooze, Transient
 from queues.engine.registry import Queue
-from queues.engine.states import WAITING, Priority
+from queues.engine.states import Priority
 
 log = structlog.get_logger(__name__)
 
@@ -39,13 +38,18 @@ LINGER_SECONDS = 4.0
 """An idle drain stays this long, longer than wake-ups are coalesced: so work enqueued meanwhile is seen."""
 GATHER_SECONDS = 0.002
 """How long a group waits for the other hands, so that one commit serves more of them."""
-RENEW_SECONDS = 8.0
 SWEEP_SECONDS = 5.0
 """How often lost leases are taken back and expired items cancelled while draining."""
 ENDING_SECONDS = 32.0
 """How long the end of a drain waits for handlers still at work; every network call's time-out is shorter."""
 RECONNECT_SECONDS = 25.0
-"""How long outcomes are held while the database is away; past it the leases have run out."""
+"""How long a drain goes on trying while the database is away; past it the leases have run out."""
+RECONNECT_EVERY_SECONDS = 0.25
+KEEP_SECONDS = 1.0
+RENEW_BEFORE_SECONDS = 18.0
+"""A lease is renewed when less than this is left of it."""
+LEASE_MARGIN_SECONDS = 2.0
+"""Nothing is begun in the last moments of a lease."""
 
 
 @dataclass(slots=True)
@@ -57,6 +61,15 @@ class _Hand:
 
     def __post_init__(self) -> None:
         self.durable.acquire()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """What a hand, or the limiter, has to say of an item; without a settlement it was not run at all."""
+
+    item: QueueItem
+    settlement: settle.Settlement | None
+    hand: _Hand | None = None
 
 
 class Drain:
@@ -76,36 +89,51 @@ class Drain:
         self.worker = worker or f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident() % 100000}"
         self.counts: Counter[str] = Counter()
         self.inbox: queues.SimpleQueue[tuple[QueueItem, Any] | None] = queues.SimpleQueue()
-        self.outcomes: queues.SimpleQueue[tuple[_Hand | None, settle.Settlement]] = queues.SimpleQueue()
+        self.outcomes: queues.SimpleQueue[_Ended] = queues.SimpleQueue()
         self.in_flight: dict[int, QueueItem] = {}
+        self.held_until: dict[int, float] = {}
+        self.granted_at: dict[int, datetime | None] = {}
         self.hands: list[_Hand] = []
         self.size = queue.batch
         self.blocked_until: datetime | None = None
-        self.swept = self.renewed = 0.0
+        self.kept = self.swept = 0.0
 
     def run(self, *, resident: timedelta | None = None) -> Counter[str]:
         """Drain until nothing is due. `resident`: stay that long for items that fall due within it."""
-        started = time.monotonic()
+        started = busy_at = reached = time.monotonic()
         budget = resident.total_seconds() if resident else 0.0
-        busy_at = started
         try:
-            while True:
+            while not self.stopping():
                 spent = time.monotonic() - started
-                if self.stopping() or (resident and spent > budget):
+                if resident and spent > budget:
                     break
-                self._keep()
-                claimed = self._claim() if self.inbox.qsize() <= len(self.hands) // 2 else 0
-                if claimed or self.in_flight:
-                    busy_at = time.monotonic()
-                    self._settle(timeout=0.0 if claimed and len(self.in_flight) < self.queue.batch else POLL_SECONDS / 10)
-                    continue
-                wait = self._idle(lingering=bool(resident) and time.monotonic() - busy_at < LINGER_SECONDS, left=budget - spent)
-                if wait is None:
-                    break
-                self._settle(timeout=wait)
+                try:
+                    busy = self._step()
+                    reached = time.monotonic()
+                    if busy:
+                        busy_at = reached
+                        continue
+                    lingering = resident is not None and reached - busy_at < LINGER_SECONDS
+                    wait = self._idle(lingering=lingering, left=budget - spent)
+                    if wait is None:
+                        break
+                    self._settle(timeout=wait)
+                except (OperationalError, InterfaceError) as error:
+                    if time.monotonic() - reached > RECONNECT_SECONDS:
+                        raise
+                    self._reconnect(error)
         finally:
             self._end()
         return self.counts
+
+    def _step(self) -> bool:
+        """Keep the leases, claim if the hands need more, settle what has ended; returns whether there is work."""
+        self._keep()
+        claimed = self._claim() if self.inbox.qsize() <= len(self.hands) // 2 else 0
+        if not claimed and not self.in_flight:
+            return False
+        self._settle(timeout=0.0 if claimed and len(self.in_flight) < self.queue.batch else POLL_SECONDS / 10)
+        return True
 
     def _claim(self) -> int:
         """Claim a batch, ask the limiter for it, and hand out what may run; returns how many items were claimed."""
@@ -119,36 +147,75 @@ class Drain:
         items = claim.claim(self.queue.model, limit=self.size, worker=self.worker, now=now, without_kinds=paused)
         if not items:
             return 0
-        self.in_flight |= {item.pk: item for item in items}
-        granted = self._granted(items, now)
-        context = self.queue.prepare(granted, now) if granted else None
+        self._hold(items)
+        try:
+            granted = self._granted(items, now)
+            context = self.queue.prepare(granted, now) if granted else None
+        except (OperationalError, InterfaceError):
+            self._release(items)
+            raise
+        except Exception as bug:  # the queue's own code, before any item ran: nobody is charged
+            log.error("prepare.bug", queue=self.queue.name, exc_info=bug)
+            outcome = Transient(repr(bug), code=f"bug {type(bug).__name__}", charged=False)
+            for item in items:
+                self._say(item, outcome, now=now)
+            return len(items)
         for item in granted:
             self.inbox.put((item, context))
         self._hire(len(granted))
         return len(items)
 
     def _granted(self, items: list[QueueItem], now: datetime) -> list[QueueItem]:
-        """The items whose limits granted them; the others are snoozed to the time of their grant."""
-        limits = [tuple(self.queue.limits(item)) for item in items]
-        if not any(limits):
-            return items
-        wants = [
-            limiter.Want(wanted, ahead=item.waits_for.startswith("rate:") or item.priority <= Priority.HIGH)
-            for item, wanted in zip(items, limits, strict=True)
-        ]
-        granted = []
-        for item, wanted, grant in zip(items, limits, limiter.grant(wants), strict=True):
+        """The items whose limits granted them. The others are snoozed to the time of their own grant, or given back
+        in their old order when the whole queue's allowance is used up.
+        """
+        wants: list[tuple[QueueItem, limiter.Want]] = []
+        for item in items:
+            try:
+                limits = tuple(self.queue.limits(item))
+            except Exception as bug:  # a malformed item harms only itself
+                self._say(item, bug, now=now)
+                continue
+            promised = item.waits_for.startswith("rate:")
+            wants.append((item, limiter.Want(limits, ahead=promised or item.priority <= Priority.HIGH, promised=promised)))
+        granted, given_back = [], []
+        for (item, want), grant in zip(wants, limiter.grant([want for _, want in wants]), strict=True):
+            until = grant.until or now + timedelta(minutes=1)
             if grant.granted:
                 granted.append(item)
-                continue
-            until = grant.until or now + timedelta(minutes=1)
-            outcome = Snooze(f"The limit {grant.limit} is used up.", until=until, code=f"rate:{grant.limit}")
-            self.outcomes.put((None, settle.decide(self.queue, item, outcome, started_at=now, now=now)))
-            if any(limit.name == grant.limit and not limit.subject for limit in wanted):
-                # The whole queue's allowance is used up: nothing else can run before that time either.
+                self.granted_at[item.pk] = grant.at
+            elif any(limit.name == grant.limit and not limit.subject for limit in want.limits):
+                given_back.append(item)
                 self.blocked_until = until if self.blocked_until is None else min(self.blocked_until, until)
-        self.size = max(1, len(granted)) if self.blocked_until else min(self.queue.batch, max(self.size * 2, 1))
+            else:
+                words = f"The limit {grant.limit} is used up."
+                self._say(item, Snooze(words, until=until, code=f"rate:{grant.limit}"), now=now)
+        self._release(given_back)
+        # Near the limit ask for few, so that few are claimed in vain; away from it for whole batches again.
+        self.size = max(1, len(granted)) if given_back else min(self.queue.batch, self.size * 2)
         return granted
+
+    def _say(self, item: QueueItem, outcome: BaseException, *, now: datetime) -> None:
+        """Settle an item that no hand has run."""
+        self.outcomes.put(_Ended(item, settle.decide(self.queue, item, outcome, started_at=now, now=now)))
+
+    def _hold(self, items: Iterable[QueueItem]) -> None:
+        until = time.monotonic() + claim.LEASE.total_seconds() - LEASE_MARGIN_SECONDS
+        for item in items:
+            self.in_flight[item.pk] = item
+            self.held_until[item.pk] = until
+
+    def _drop(self, item: QueueItem) -> None:
+        for kept in (self.in_flight, self.held_until, self.granted_at):
+            kept.pop(item.pk, None)
+
+    def _release(self, items: list[QueueItem]) -> None:
+        """Give back what was not begun, as if it had not been claimed."""
+        if items:
+            self._give_back(items)
+            transitions.release(self.queue.model, items=items, now=self.clock())
+        for item in items:
+            self._drop(item)
 
     def _hire(self, wanted: int) -> None:
         """Start threads as they are needed, up to the queue's number of hands."""
@@ -163,22 +230,31 @@ class Drain:
         try:
             while (given := self.inbox.get()) is not None:
                 item, context = given
-                started_at = self.clock()
-                with structlog.contextvars.bound_contextvars(queue=self.queue.name, item=item.pk, attempt=item.attempts):
-                    try:
-                        result: Any = self.queue.handler(item, context)
-                    except Exception as outcome:  # the one place: whatever a handler raises ends its attempt
-                        result = outcome
-                    decided = settle.decide(self.queue, item, result, started_at=started_at, now=self.clock())
-                self.outcomes.put((hand, decided))
+                if time.monotonic() > self.held_until.get(item.pk, 0.0):
+                    # This process stood still (a paused machine, a long outage): another worker may have it by now.
+                    self.outcomes.put(_Ended(item, None, hand))
+                else:
+                    self.outcomes.put(_Ended(item, self._attempt(item, context), hand))
                 hand.durable.acquire()
         finally:
             self.queue.close()
             connections.close_all()
 
+    def _attempt(self, item: QueueItem, context: Any) -> settle.Settlement:
+        started_at = self.clock()
+        with structlog.contextvars.bound_contextvars(queue=self.queue.name, item=item.pk, attempt=item.attempts):
+            try:
+                result: Any = self.queue.handler(item, context)
+                return settle.decide(self.queue, item, result, started_at=started_at, now=self.clock())
+            except BaseException as outcome:  # the one place: whatever a handler raises ends its attempt
+                try:
+                    return settle.decide(self.queue, item, outcome, started_at=started_at, now=self.clock())
+                except Exception as bug:  # an outcome that means nothing, or a rule of the queue's that fails
+                    return settle.decide(self.queue, item, bug, started_at=started_at, now=self.clock(), rules=False)
+
     def _settle(self, *, timeout: float) -> None:
         """Settle what has ended, all in one transaction; waits up to `timeout` seconds for the first."""
-        ended: list[tuple[_Hand | None, settle.Settlement]] = []
+        ended: list[_Ended] = []
         try:
             ended.append(self.outcomes.get(timeout=timeout) if timeout > 0 else self.outcomes.get_nowait())
             gathered = time.monotonic() + GATHER_SECONDS
@@ -190,115 +266,119 @@ class Drain:
             pass
         if not ended:
             return
-        self._write([settlement for _, settlement in ended])
-        for hand, settlement in ended:
-            self.in_flight.pop(settlement.item.pk, None)
-            if hand is not None:
-                if not settlement.charged or settlement.verdict == "cancel":
-                    self._give_back(settlement.item)
-                hand.durable.release()
+        settlements = [each.settlement for each in ended if each.settlement is not None]
+        self.counts += settling.write(self.queue, settlements, clock=self.clock)
+        self._give_back([each.item for each in ended if not (each.settlement and settling.used(each.settlement))])
+        for each in ended:
+            self._drop(each.item)
+            if each.hand is not None:
+                each.hand.durable.release()
 
-    def _give_back(self, item: QueueItem) -> None:
-        """The item was granted its limits and used nothing of the other side."""
-        if limits := tuple(self.queue.limits(item)):
-            limiter.give_back(limits)
-
-    def _write(self, settlements: list[settle.Settlement]) -> None:
-        """Write a group; if one of it cannot be written, write them singly, so that it harms only itself."""
-        deadline = time.monotonic() + RECONNECT_SECONDS
-        while True:
-            try:
-                held = settle.settle(self.queue, settlements)
-            except DatabaseError as error:
-                connections[router.db_for_write(self.queue.model)].close_if_unusable_or_obsolete()
-                if self._reachable():
-                    return self._write_singly(settlements, error)
-                if time.monotonic() > deadline:
-                    log.error("drain.database_away", queue=self.queue.name, outcomes_lost=len(settlements))
-                    return None
-                log.warning("drain.database_away", queue=self.queue.name, words=str(error).split("\n")[0])
-                time.sleep(0.25)
-            except Exception as error:  # an effect of one of them
-                return self._write_singly(settlements, error)
-            else:
-                for settlement in settlements:
-                    self.counts[settlement.verdict if settlement.item.pk in held else "lost"] += 1
-                return None
-
-    def _write_singly(self, settlements: list[settle.Settlement], error: Exception) -> None:
-        if len(settlements) > 1:
-            for settlement in settlements:
-                self._write([settlement])
-            return
-        (settlement,) = settlements
-        if settlement.code.startswith("bug "):
-            log.error("settle.impossible", queue=self.queue.name, item=settlement.item.pk, exc_info=error)
-            self.counts["lost"] += 1
-            return
-        self._write(
-            [settle.decide(self.queue, settlement.item, error, started_at=settlement.started_at, now=self.clock())]
-        )
-
-    def _reachable(self) -> bool:
-        connection = connections[router.db_for_write(self.queue.model)]
-        try:
-            connection.ensure_connection()
-            return connection.is_usable()
-        except DatabaseError:
-            return False
+    def _give_back(self, items: Iterable[QueueItem]) -> None:
+        """Return the grants of items that used nothing of the other side."""
+        unused: dict[datetime, list[limiter.Limit]] = {}
+        for item in items:
+            if (granted_at := self.granted_at.get(item.pk)) is not None:
+                unused.setdefault(granted_at, []).extend(self.queue.limits(item))
+        for granted_at, limits in unused.items():
+            limiter.give_back(limits, granted_at=granted_at)
 
     def _keep(self) -> None:
-        """Renew the leases of what runs; take back lost leases and cancel what has expired."""
+        """Renew the leases of what runs, take back lost ones, cancel what has expired, obey a pause: all by the clock."""
         clock = time.monotonic()
-        if self.in_flight and clock - self.renewed > RENEW_SECONDS:
-            self.renewed = clock
-            claim.renew(self.queue.model, ids=list(self.in_flight), worker=self.worker, now=self.clock())
-        if clock - self.swept > SWEEP_SECONDS:
+        if clock - self.kept < KEEP_SECONDS:
+            return
+        self.kept = clock
+        sweep = clock - self.swept > SWEEP_SECONDS
+        due = [pk for pk, until in self.held_until.items() if until - clock < RENEW_BEFORE_SECONDS]
+        if due or (sweep and self.in_flight):
+            self._renew()
+        if not self.inbox.empty():
+            self._obey_pauses()
+        if sweep:
             self.swept = clock
             now = self.clock()
             self.counts["reclaimed"] += transitions.reclaim(self.queue, now=now)
             self.counts["expired"] += transitions.expire(self.queue, now=now)
 
+    def _renew(self) -> None:
+        items = list(self.in_flight.values())
+        held = claim.renew(self.queue.model, items=items, now=self.clock())
+        until = time.monotonic() + claim.LEASE.total_seconds() - LEASE_MARGIN_SECONDS
+        for item in items:
+            if item.pk in self.in_flight:
+                self.held_until[item.pk] = until if item.pk in held else 0.0
+
+    def _obey_pauses(self) -> None:
+        """A pause holds for what is claimed but not begun, too."""
+        paused = pauses.paused_kinds(queue=self.queue.name, now=self.clock())
+        if not paused:
+            return
+        unbegun = self._unbegun()
+        stopped = [given[0] for given in unbegun if "" in paused or given[0].kind in paused]
+        self._release(stopped)
+        for given in unbegun:
+            if given[0] not in stopped:
+                self.inbox.put(given)
+
+    def _unbegun(self) -> list[tuple[QueueItem, Any]]:
+        """Take back what no hand has begun."""
+        found = []
+        try:
+            while given := self.inbox.get_nowait():
+                found.append(given)
+        except queues.Empty:
+            pass
+        return found
+
     def _idle(self, *, lingering: bool, left: float) -> float | None:
         """Seconds to wait for work, or None: nothing more will come in the time that is left."""
-        now = self.clock()
         if left <= 0:
             return None
         due_at = next_due(self.queue)
-        soonest = max(filter(None, (due_at, self.blocked_until)), default=None) if due_at else None
-        wait = None if soonest is None else (soonest - now).total_seconds()
-        if wait is not None and wait < left:
-            return min(max(wait, 0.01), POLL_SECONDS)
+        if due_at is not None:
+            soonest = max(due_at, self.blocked_until) if self.blocked_until else due_at
+            wait = (soonest - self.clock()).total_seconds()
+            if wait < left:
+                # Due and yet not claimed: paused, or its lane is busy. Look again, but not at once.
+                return min(max(wait, 0.01), POLL_SECONDS) if wait > 0 else POLL_SECONDS
         return POLL_SECONDS if lingering else None
 
+    def _reconnect(self, error: Exception) -> None:
+        log.warning("drain.database_away", queue=self.queue.name, words=str(error).split("\n")[0])
+        connections[router.db_for_write(self.queue.model)].close_if_unusable_or_obsolete()
+        time.sleep(RECONNECT_EVERY_SECONDS)
+
     def _end(self) -> None:
-        """Give back what was not begun, wait for what was, and let the hands go home."""
-        unbegun: list[QueueItem] = []
-        try:
-            while given := self.inbox.get_nowait():
-                unbegun.append(given[0])
-        except queues.Empty:
-            pass
-        if unbegun:
-            transitions.release(self.queue.model, items=unbegun, now=self.clock())
-            for item in unbegun:
-                self.in_flight.pop(item.pk, None)
+        """Give back what was not begun, wait for what was, and let the hands go home, whatever else goes wrong."""
+        unbegun = [item for item, _ in self._unbegun()]
         for _ in self.hands:
             self.inbox.put(None)
         ending = time.monotonic() + ENDING_SECONDS
-        while self.in_flight and time.monotonic() < ending:
-            self._keep()
-            self._settle(timeout=POLL_SECONDS)
-        for hand in self.hands:
-            if hand.thread is not None:
-                hand.thread.join(timeout=max(0.1, ending - time.monotonic()))
-        self.counts = Counter({verdict: count for verdict, count in self.counts.items() if count})
+        try:
+            self._release(unbegun)
+            while self.in_flight and time.monotonic() < ending:
+                self._keep()
+                self._settle(timeout=POLL_SECONDS / 10)
+        except (OperationalError, InterfaceError) as error:
+            log.error("drain.ended_without_database", queue=self.queue.name, items=len(self.in_flight), words=str(error))
+        finally:
+            for hand in self.hands:
+                if hand.durable.locked():
+                    hand.durable.release()
+            for hand in self.hands:
+                if hand.thread is not None:
+                    hand.thread.join(timeout=max(0.1, ending - time.monotonic()))
+            self.counts = Counter({verdict: count for verdict, count in self.counts.items() if count})
 
 
 def next_due(queue: Queue) -> datetime | None:
     """When the next waiting item falls due: one index probe a priority."""
-    firsts = []
-    for level in Priority.values:
-        waiting = queue.model._default_manager.filter(status__in=WAITING, priority=level)
-        firsts.append(waiting.order_by("due_at").values_list("due_at")[:1])
-    return min((row[0] for row in firsts[0].union(*firsts[1:], all=True)), default=None)
+    # By hand: SQLite takes a partial index only for literals, and the ORM no LIMIT inside a UNION there.
+    table = connections[router.db_for_write(queue.model)].ops.quote_name(queue.model._meta.db_table)
+    probes = [
+        f"SELECT * FROM (SELECT id, due_at FROM {table} WHERE status IN ('pending', 'retrying') AND priority = {level}"
+        f" ORDER BY due_at LIMIT 1) p{level}"
+        for level in Priority.values
+    ]
+    return min((first.due_at for first in queue.model._default_manager.raw(" UNION ALL ".join(probes))), default=None)

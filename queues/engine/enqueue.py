@@ -45,7 +45,7 @@ def insert(queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]]
         key = row["idempotency_key"]
         if key in made:
             entries.append(Entry(made.pop(key)))
-            known[key] = Entry(entries[-1].item_id, repeated=True, content_hash=row["content_hash"])
+            known[key] = Entry(entries[-1].item_id, repeated=True, content_hash=row.get("content_hash", ""))
         elif key in known:
             entries.append(known[key])
         else:  # it was deleted in the moment between: then there is nothing it repeats
@@ -60,7 +60,8 @@ def _statement(alias: str, model: type[QueueItem], columns: tuple[str, ...]) -> 
     return source, (
         f"INSERT INTO {model._meta.db_table} ({names}) SELECT {names} FROM {source.source} WHERE NOT EXISTS"
         f" (SELECT 1 FROM {Tombstone._meta.db_table} s WHERE s.queue = %s AND s.key = v.idempotency_key)"
-        " ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key"
+        # In the order of the keys, so that two callers with the same keys wait for each other and do not deadlock.
+        " ORDER BY v.idempotency_key ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key"
     )
 
 

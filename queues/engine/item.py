@@ -101,6 +101,14 @@ class QueueItem(models.Model):
                 condition=Q(status__in=WAITING, expires_at__isnull=False),
                 name="%(class)s_expiring",
             ),
+            models.Index(
+                "lane",
+                "priority",
+                "due_at",
+                "id",
+                condition=Q(status__in=WAITING, lane__isnull=False),
+                name="%(class)s_lane_due",
+            ),
             models.Index(F("dead_at").desc(), condition=Q(status=Status.DEAD_LETTER), name="%(class)s_dead"),
         ]
 

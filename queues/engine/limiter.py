@@ -8,26 +8,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import connections, models, router, transaction
+from django.db.models.functions import Collate
 
 from queues.engine.registry import Limit
-from queues.engine.window import Window
+from queues.engine.window import PARTS, SECOND, Window
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RateCounter(models.Model):
-    """One key's window: `slots` and `promises` map a slot number to units (see `window`)."""
+    """One key's window (see `window`)."""
 
     key = models.CharField(max_length=400, primary_key=True)
     slots = models.JSONField(default=dict)
-    promises = models.JSONField(default=dict)
+    """{slot: units granted}"""
+    promises = models.JSONField(default=list)
+    """[[slot, units], …], the earliest first"""
     limit = models.PositiveIntegerField(default=0)
     window_seconds = models.PositiveIntegerField(default=0)
+    """The length by which the slots are numbered; the setting may have changed since."""
     used_at = models.DateTimeField()
 
     def __str__(self) -> str:
@@ -38,20 +44,26 @@ class RateCounter(models.Model):
 class Want:
     """One item's wish: a unit of each of these limits, all or none.
 
-    `ahead`: it was promised this time before, or is urgent, and so may pass those who wait in line.
+    `ahead`: it is urgent, or comes at a time it was promised, and passes those who wait in line.
+    `promised`: it comes at a time it was promised, and hands its promise in.
+    `waits`: refused, it comes again when it was told to. A promise is kept for it on each limit that refused it, but
+    not on a limit without a subject: there the queue itself is the line.
     """
 
     limits: tuple[Limit, ...]
     ahead: bool = False
+    promised: bool = False
+    waits: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The answer to one `Want`: granted, or the limit that refused it and from when it can be granted."""
+    """The answer to one `Want`: granted at `at`, or the limit that refused it and from when it can be granted."""
 
     granted: bool
     limit: str = ""
     until: datetime | None = None
+    at: datetime | None = None
 
 
 def allowance(name: str) -> tuple[int, int]:
@@ -65,33 +77,49 @@ def grant(wants: Sequence[Want], *, at: datetime | None = None) -> list[Grant]:
 
     `at` replaces the database's clock in tests. Inside a caller's transaction the keys stay locked until its end.
     """
-    keys = sorted({(limit.key, limit.name) for want in wants for limit in want.limits})
-    if not keys:
+    names = {limit.key: limit.name for want in wants for limit in want.limits}
+    if not names:
         return [Grant(True) for _ in wants]
-    places = {key: index for index, (key, _) in enumerate(keys)}
-    asked = [[1, int(want.ahead), sorted({places[limit.key] for limit in want.limits})] for want in wants]
-    known = [[key, *allowance(name)] for key, name in keys]
+    known = [(key, *allowance(names[key])) for key in sorted(names)]
+    places = {key: place for place, (key, _, _) in enumerate(known, start=1)}
+    asked = [
+        (
+            want.ahead + 2 * want.promised,
+            sorted({places[one.key] * (1 if want.waits and one.subject else -1) for one in want.limits}, key=abs),
+        )
+        for want in wants
+    ]
     using = router.db_for_write(RateCounter)
     answer = _grant_postgres if connections[using].vendor == "postgresql" else _grant_sqlite
     return [
-        Grant(place is None, "" if place is None else keys[place][1], _instant(until))
-        for place, until in answer(using, known, asked, at)
+        Grant(True, at=_instant(micros))
+        if place is None
+        else Grant(False, limit=names[known[place][0]], until=_instant(micros))
+        for place, micros in answer(using, known, asked, at)
     ]
 
 
 def take(limits: Sequence[Limit], *, at: datetime | None = None) -> Grant:
     """One want by itself, for code that does not wait (a checkout): no promise is kept for who is refused."""
-    return grant([Want(tuple(limits), ahead=True)], at=at)[0]
+    return grant([Want(tuple(limits), ahead=True, waits=False)], at=at)[0]
 
 
-def give_back(limits: Sequence[Limit]) -> None:
-    """Return one unit of each, granted a moment ago and not used. Never more than is there."""
+def give_back(limits: Sequence[Limit], *, granted_at: datetime | None = None) -> None:
+    """Return a unit of each (the same one twice: two), granted at `granted_at` (`Grant.at`) and not used.
+
+    Exactly those units: who returned another's would free a place before its time.
+    """
+    if granted_at is None or not limits:
+        return
+    micros = _micros(granted_at)
+    returned = Counter(limit.key for limit in limits)
     with transaction.atomic(using=router.db_for_write(RateCounter)):
-        rows = RateCounter.objects.select_for_update().filter(key__in=[limit.key for limit in limits]).order_by("key")
+        # Locked in the order of the grant: byte order, whatever the database's collation.
+        rows = RateCounter.objects.select_for_update().filter(key__in=returned).order_by(_byte_order())
         for row in rows:
-            latest = max((slot for slot, units in row.slots.items() if units > 0), key=int, default=None)
-            if latest is not None:
-                row.slots[latest] -= 1
+            slot = str(micros * PARTS // (row.window_seconds * SECOND))
+            if row.slots.get(slot, 0) > 0:
+                row.slots[slot] = max(0, row.slots[slot] - returned[row.key])
                 row.save(update_fields=["slots"])
 
 
@@ -103,33 +131,28 @@ def clean(*, now: datetime) -> int:
 
 
 def _grant_postgres(
-    using: str, known: list[list[Any]], asked: list[list[Any]], at: datetime | None
-) -> list[tuple[int | None, float | None]]:
-    flat = [number for units, ahead, places in asked for number in (units, ahead, len(places), *(p + 1 for p in places))]
+    using: str, known: list[tuple[str, int, int]], asked: list[tuple[int, list[int]]], at: datetime | None
+) -> list[tuple[int | None, int]]:
+    flat = [number for flags, places in asked for number in (flags, len(places), *places)]
     with connections[using].cursor() as cursor:
         cursor.execute(
-            "SELECT queues_grant(%s::text[], %s::int[], %s::float8[], %s::int[], %s::timestamptz)",
-            [[key for key, _, _ in known], [limit for _, limit, _ in known], [s for _, _, s in known], flat, at],
+            "SELECT queues_grant(%s::text[], %s::int[], %s::int[], %s::int[], %s::timestamptz)",
+            [*(list(part) for part in zip(*known, strict=True)), flat, at],
         )
         answer = cursor.fetchone()[0]
-    return [(place, until) for place, until in (json.loads(answer) if isinstance(answer, str) else answer)]
+    return [(place, micros) for place, micros in (json.loads(answer) if isinstance(answer, str) else answer)]
 
 
 def _grant_sqlite(
-    using: str, known: list[list[Any]], asked: list[list[Any]], at: datetime | None
-) -> list[tuple[int | None, float | None]]:
+    using: str, known: list[tuple[str, int, int]], asked: list[tuple[int, list[int]]], at: datetime | None
+) -> list[tuple[int | None, int]]:
     with transaction.atomic(using=using):
-        now = at.timestamp() if at else time.time()
-        rows: Mapping[str, RateCounter] = RateCounter.objects.in_bulk([key for key, _, _ in known])
-        windows = []
-        for key, limit, length in known:
-            row = rows.get(key)
-            window = Window.load(
-                limit=limit, length=length, slots=row.slots if row else {}, promises=row.promises if row else {}
-            )
-            window.forget(window.slot(now))
-            windows.append(window)
-        answers = [_answer(windows, units, bool(ahead), places, now) for units, ahead, places in asked]
+        micros = _micros(at) if at else time.time_ns() // 1000
+        rows = RateCounter.objects.in_bulk([key for key, _, _ in known])
+        windows = [_window(rows.get(key), limit=limit, length=length) for key, limit, length in known]
+        for window in windows:
+            window.forget(micros)
+        answers = [_answer(windows, flags, places, micros) for flags, places in asked]
         RateCounter.objects.bulk_create(
             [
                 RateCounter(
@@ -138,7 +161,7 @@ def _grant_sqlite(
                     promises=window.promises,
                     limit=limit,
                     window_seconds=length,
-                    used_at=datetime.fromtimestamp(now, UTC),
+                    used_at=_instant(micros),
                 )
                 for (key, limit, length), window in zip(known, windows, strict=True)
             ],
@@ -149,20 +172,42 @@ def _grant_sqlite(
     return answers
 
 
-def _answer(
-    windows: list[Window], units: int, ahead: bool, places: list[int], now: float
-) -> tuple[int | None, float | None]:
+def _window(row: RateCounter | None, *, limit: int, length: int) -> Window:
+    if row is None:
+        return Window(limit, length)
+    return Window.load(limit=limit, length=length, slots=row.slots, promises=row.promises, was=row.window_seconds)
+
+
+def _answer(windows: list[Window], flags: int, places: list[int], micros: int) -> tuple[int | None, int]:
     """Grant on all of `places` or on none; refused, the place that makes it wait longest and until when."""
-    asked = [(place, windows[place], windows[place].slot(now)) for place in places]
-    refusing = [entry for entry in asked if not entry[1].allows(units, slot=entry[2], ahead=ahead)]
+    ahead = bool(flags & 1)
+    asked = [(place, windows[abs(place) - 1]) for place in places]
+    if flags & 2:
+        for _, window in asked:
+            window.hand_in()
+    refusing = [(place, window) for place, window in asked if not window.allows(ahead=ahead)]
     if not refusing:
-        for _, window, slot in asked:
-            window.grant(units, slot=slot)
-        return None, None
-    waits = [(window.starts(window.promise(units, slot=slot)), place) for place, window, slot in refusing]
+        for _, window in asked:
+            window.grant()
+        return None, micros
+    waits = []
+    for place, window in refusing:
+        slot = window.earliest(ahead=ahead)
+        if place > 0:
+            window.promise(slot)
+        waits.append((window.begins(slot), abs(place) - 1))
     until, place = max(waits)
-    return place, max(until, now)
+    return place, until
 
 
-def _instant(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+def _byte_order() -> models.F | Collate:
+    vendor = connections[router.db_for_write(RateCounter)].vendor
+    return Collate("key", "C") if vendor == "postgresql" else models.F("key")
+
+
+def _micros(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def _instant(micros: int) -> datetime:
+    return EPOCH + timedelta(microseconds=micros)

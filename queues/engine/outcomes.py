@@ -12,10 +12,19 @@ Anything else a handler raises is a bug: it is logged with its traceback and tre
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 WORDS_MAX = 2000
 """Characters kept of what the other side said."""
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """The text without what no database stores: NUL, and the halves of surrogate pairs (undecodable bytes)."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class Outcome(Exception):
@@ -29,8 +38,8 @@ class Outcome(Exception):
     via = ""
 
     def __init__(self, words: str, *, code: str = "") -> None:
-        self.words = words[:WORDS_MAX].replace("\x00", "\N{REPLACEMENT CHARACTER}")
-        self.code = code or type(self).__name__.lower()
+        self.words = clean(words[:WORDS_MAX])
+        self.code = clean(code) or type(self).__name__.lower()
         super().__init__(self.words)
 
 

@@ -50,7 +50,9 @@ def build(alias: str, fields: Mapping[str, models.Field[Any, Any]]) -> Records:
         columns = ", ".join(f'"{name}" {_pg_type(connection, field)}' for name, field in fields.items())
         source = f"json_to_recordset(%s::json) AS v({columns})"
     else:
-        columns = ", ".join(f"value ->> '$.{name}' AS \"{name}\"" for name in fields)
+        # `->` keeps JSON as JSON: a scalar in a JSONField stays quoted.
+        arrow = {name: "->" if isinstance(field, models.JSONField) else "->>" for name, field in fields.items()}
+        columns = ", ".join(f"value {arrow[name]} '$.{name}' AS \"{name}\"" for name in fields)
         source = f"(SELECT {columns} FROM json_each(%s)) AS v"
     prepare = {name: found for name, field in fields.items() if (found := _preparer(connection, field))}
     return Records(source, tuple(fields), prepare)

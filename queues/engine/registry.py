@@ -14,6 +14,10 @@ Handler = Callable[[QueueItem, Any], Any]
 """Runs one item in a worker thread. Returns (`ack`, with an optional `Done`) or raises an outcome."""
 
 
+OnDead = Callable[[QueueItem, Any], "Callable[[], None] | None"]
+"""Given an item and the outcome that makes it a dead letter, an effect to commit together with that, or None."""
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """What a handler may say besides "done": settled columns of its model, words for the history, effects.
@@ -60,7 +64,7 @@ class Queue:
     """Until when nothing can be attempted at all (every breaker open), or None."""
     close: Callable[[], None] = lambda: None
     """Called in each worker thread when the drain ends: closes its connection."""
-    on_dead: Callable[[QueueItem, Any], Callable[[], None] | None] = lambda item, outcome: None
+    on_dead: OnDead = lambda item, outcome: None
     """An effect to commit together with the dead letter (a suppression, say)."""
 
 

@@ -22,8 +22,8 @@ from django.db import connections, models, router, transaction
 from queues.engine import records
 from queues.engine.attempts import Attempt
 from queues.engine.item import QueueItem
-from queues.engine.outcomes import Cancel, Permanent, Snooze, Transient, Uncertain
-from queues.engine.registry import Done, Queue
+from queues.engine.outcomes import Cancel, Permanent, Snooze, Transient, Uncertain, clean
+from queues.engine.registry import Done, OnDead, Queue
 from queues.engine.states import Status
 
 log = structlog.get_logger(__name__)
@@ -53,10 +53,20 @@ class Settlement:
 
 
 def decide(
-    queue: Queue, item: QueueItem, result: Done | BaseException | None, *, started_at: datetime, now: datetime
+    queue: Queue,
+    item: QueueItem,
+    result: Done | BaseException | None,
+    *,
+    started_at: datetime,
+    now: datetime,
+    rules: bool = True,
 ) -> Settlement:
-    """What the handler's return or exception means for the item. Pure, but for the log line of an unexpected error."""
+    """What the handler's return or exception means for the item. Pure, but for the log line of an unexpected error.
+
+    `rules=False` leaves out the queue's own `on_dead`, for when that is what failed.
+    """
     common: dict[str, Any] = {"item": item, "now": now, "started_at": started_at}
+    on_dead = queue.on_dead if rules else None
     if result is None or isinstance(result, Done):
         done = result or Done()
         return Settlement(
@@ -75,13 +85,13 @@ def decide(
         case Snooze():
             return _wait("snooze", result.until, waits_for=result.code, charged=False, **said, **common)
         case Permanent():
-            return _dead(queue, result, **said, **common)
+            return _dead(on_dead, result, **said, **common)
         case Transient():
-            return _retry(queue, result, said, common)
+            return _retry(queue, on_dead, result, said, common)
     log.error("handler.bug", queue=queue.name, item=item.pk, exc_info=result)
     last_line = traceback.format_exception_only(result)[-1].strip()
     bug = Transient(last_line, code=f"bug {type(result).__name__}")
-    return _retry(queue, bug, {"code": bug.code, "words": bug.words, "via": ""}, common)
+    return _retry(queue, on_dead, bug, {"code": bug.code, "words": bug.words, "via": ""}, common)
 
 
 def settle(queue: Queue, settlements: Sequence[Settlement]) -> set[int]:
@@ -107,7 +117,9 @@ def settle(queue: Queue, settlements: Sequence[Settlement]) -> set[int]:
     return held
 
 
-def _retry(queue: Queue, outcome: Transient, said: dict[str, str], common: dict[str, Any]) -> Settlement:
+def _retry(
+    queue: Queue, on_dead: OnDead | None, outcome: Transient, said: dict[str, str], common: dict[str, Any]
+) -> Settlement:
     item: QueueItem = common["item"]
     uncertain = isinstance(outcome, Uncertain)
     if not outcome.charged:
@@ -117,7 +129,7 @@ def _retry(queue: Queue, outcome: Transient, said: dict[str, str], common: dict[
     delay = queue.policy.delay(attempts=item.attempts, max_retries=item.max_retries, retry_after=outcome.retry_after)
     if delay is None:
         said.pop("waits_for", None)
-        return _dead(queue, outcome, uncertain=uncertain, **said, **common)
+        return _dead(on_dead, outcome, uncertain=uncertain, **said, **common)
     return _wait("retry", common["now"] + delay, uncertain=uncertain, **said, **common)
 
 
@@ -125,8 +137,8 @@ def _wait(verdict: str, due_at: datetime, **rest: Any) -> Settlement:
     return Settlement(verdict=verdict, status=Status.RETRYING, due_at=due_at, **rest)
 
 
-def _dead(queue: Queue, outcome: Any, **rest: Any) -> Settlement:
-    effect = queue.on_dead(rest["item"], outcome)
+def _dead(on_dead: OnDead | None, outcome: Any, **rest: Any) -> Settlement:
+    effect = on_dead(rest["item"], outcome) if on_dead else None
     return Settlement(verdict="dead_letter", status=Status.DEAD_LETTER, effect=effect, **rest)
 
 
@@ -208,13 +220,13 @@ def _row(settlement: Settlement) -> dict[str, Any]:
         "given_back": 0 if settlement.charged else 1,
         "waits_for": settlement.waits_for[:100],
         "uncertain": int(settlement.uncertain),
-        "code": settlement.code[:100],
-        "words": settlement.words,
+        "code": clean(settlement.code)[:100],
+        "words": clean(settlement.words),
         "verdict": settlement.verdict,
         "number": item.runs,
         "started_at": settlement.started_at,
         "duration_ms": min(int(took.total_seconds() * 1000), 2**31 - 1),
-        "via": settlement.via[:200],
+        "via": clean(settlement.via)[:200],
         "worker": item.leased_by,
         **settlement.fields,
     }

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.db import models, router, transaction
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.expressions import RawSQL
 
 from queues.engine.attempts import Attempt
 from queues.engine.item import QueueItem
@@ -26,6 +27,10 @@ LOST_WORDS = "The worker stopped before it could say how this run ended."
 TOMBSTONE_FIRST = timedelta(minutes=1)
 RESTORABLE = timedelta(days=7)
 """How long a purged item can be brought back."""
+
+# Written out, because SQLite takes a partial index only for literals; with parameters each sweep would read the table.
+_PROCESSING = RawSQL(f"status = '{Status.PROCESSING.value}'", (), models.BooleanField())  # noqa: S611
+_WAITING = RawSQL(f"status IN ('{Status.PENDING.value}', '{Status.RETRYING.value}')", (), models.BooleanField())  # noqa: S611
 
 _LEASE_GONE = {"lease_token": None, "leased_until": None, "leased_by": ""}
 _FRESH = {
@@ -43,7 +48,7 @@ _FRESH = {
 def reclaim(queue: Queue, *, now: datetime) -> int:
     """Take back items whose lease ran out: due at once, or dead letter when that was their last attempt."""
     with transaction.atomic(using=router.db_for_write(queue.model)):
-        lost = list(_locked(queue.model).filter(status=Status.PROCESSING, leased_until__lt=now)[:RECLAIM_AT_ONCE])
+        lost = list(_locked(queue.model).filter(_PROCESSING, leased_until__lt=now)[:RECLAIM_AT_ONCE])
         retries = queue.policy.max_retries
         over = [item for item in lost if item.attempts > (retries if item.max_retries is None else item.max_retries)]
         words = {"last_code": "lost", "last_words": LOST_WORDS, "version": F("version") + 1, **_LEASE_GONE}
@@ -73,7 +78,7 @@ def reclaim(queue: Queue, *, now: datetime) -> int:
 
 def expire(queue: Queue, *, now: datetime) -> int:
     """Cancel waiting items whose time has passed; also while nothing can be attempted."""
-    return queue.model._default_manager.filter(status__in=WAITING, expires_at__lte=now).update(
+    return queue.model._default_manager.filter(_WAITING, expires_at__lte=now).update(
         status=Status.CANCELLED,
         cancelled_at=now,
         last_code="expired",
@@ -85,14 +90,14 @@ def expire(queue: Queue, *, now: datetime) -> int:
 
 def release(model: type[QueueItem], *, items: Iterable[QueueItem], now: datetime) -> int:
     """Give back claimed items that were never begun, as if they had not been claimed."""
-    changed = 0
-    for item in items:
-        status = Status.RETRYING if item.runs > 1 else Status.PENDING
-        held = model._default_manager.filter(pk=item.pk, lease_token=item.lease_token, status=Status.PROCESSING)
-        changed += held.update(
-            status=status, attempts=F("attempts") - 1, runs=F("runs") - 1, version=F("version") + 1, **_LEASE_GONE
-        )
-    return changed
+    tokens = {item.pk: item.lease_token for item in items}
+    held = model._default_manager.filter(
+        pk__in=tokens, lease_token__in=set(tokens.values()), status=Status.PROCESSING, runs__gt=0, attempts__gt=0
+    )
+    before = Case(When(runs__gt=1, then=Value(Status.RETRYING.value)), default=Value(Status.PENDING.value))
+    return held.update(
+        status=before, attempts=F("attempts") - 1, runs=F("runs") - 1, version=F("version") + 1, **_LEASE_GONE
+    )
 
 
 def confirm(model: type[QueueItem], *, item_id: int, now: datetime) -> bool:
@@ -146,33 +151,35 @@ def restore(items: models.QuerySet[QueueItem], *, now: datetime) -> int:
 
 
 def bury(queue: Queue, *, items: models.QuerySet[QueueItem], now: datetime) -> int:
-    """Delete rows for good; a tombstone, which answers a repeated key, is written at least a minute before.
+    """Delete finished and dead rows for good; returns how many. Their keys are still answered, by tombstones.
 
-    So a row with a key of its caller's needs two calls: no enqueue can run so long that it sees neither row nor
-    tombstone. Returns how many rows were deleted.
+    A tombstone is written at least a minute before its row goes, so that no enqueue can run so long that it sees
+    neither: a row with a key of its caller's takes two calls. A row that staff send back to work meanwhile stays.
     """
-    rows = list(items.values_list("pk", "idempotency_key", "status", "content_hash"))
-    keyed = {key: pk for pk, key, _, _ in rows if not key.startswith("auto:")}
-    Tombstone.objects.bulk_create(
-        [
-            Tombstone(queue=queue.name, item_id=pk, key=key, status=status, content_hash=content, buried_at=now)
-            for pk, key, status, content in rows
-            if key in keyed
-        ],
-        ignore_conflicts=True,
-    )
-    old = Tombstone.objects.filter(queue=queue.name, key__in=keyed, buried_at__lte=now - TOMBSTONE_FIRST)
-    ids = {pk for pk, key, _, _ in rows if key not in keyed} | set(old.values_list("item_id", flat=True))
     with transaction.atomic(using=router.db_for_write(queue.model)):
+        over = items.filter(status__in=(*FINISHED, Status.DEAD_LETTER)).order_by("pk").select_for_update()
+        rows = list(over.values_list("pk", "idempotency_key", "status", "content_hash"))
+        keyed = {key: pk for pk, key, _, _ in rows if not key.startswith("auto:")}
+        Tombstone.objects.bulk_create(
+            [
+                Tombstone(queue=queue.name, item_id=pk, key=key, status=status, content_hash=content, buried_at=now)
+                for pk, key, status, content in rows
+                if key in keyed
+            ],
+            ignore_conflicts=True,
+        )
+        old = Tombstone.objects.filter(queue=queue.name, key__in=keyed, buried_at__lte=now - TOMBSTONE_FIRST)
+        ids = {pk for pk, key, _, _ in rows if key not in keyed} | set(old.values_list("item_id", flat=True))
         Attempt.objects.filter(queue=queue.name, item_id__in=ids).delete()
-        return queue.model._default_manager.filter(pk__in=ids).delete()[1].get(queue.model._meta.label, 0)
+        queue.model._default_manager.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 def _locked(model: type[QueueItem]) -> models.QuerySet[QueueItem]:
     """Rows locked for this transaction, skipping what another holds (SQLite locks whole, so plainly there)."""
     from django.db import connections
 
-    rows = model._default_manager.all().order_by("pk")
+    rows = model._default_manager.order_by("leased_until")
     if connections[router.db_for_write(model)].features.has_select_for_update_skip_locked:
         return rows.select_for_update(skip_locked=True)
     return rows

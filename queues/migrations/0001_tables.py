@@ -123,7 +123,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'e-mail',
                 'ordering': ('-id',),
                 'abstract': False,
-                'indexes': [models.Index(models.F('priority'), models.F('due_at'), models.F('id'), condition=models.Q(('status__in', ('pending', 'retrying'))), name='emailmessage_due'), models.Index(condition=models.Q(('status', 'processing')), fields=['leased_until'], name='emailmessage_leased'), models.Index(condition=models.Q(('expires_at__isnull', False), ('status__in', ('pending', 'retrying'))), fields=['expires_at'], name='emailmessage_expiring'), models.Index(models.OrderBy(models.F('dead_at'), descending=True), condition=models.Q(('status', 'dead_letter')), name='emailmessage_dead'), models.Index(fields=['recipient', '-id'], name='emailmessage_recipient'), models.Index(fields=['message_id'], name='emailmessage_message_id'), models.Index(condition=models.Q(('provider_id', ''), _negated=True), fields=['provider_id'], name='emailmessage_provider_id')],
+                'indexes': [models.Index(models.F('priority'), models.F('due_at'), models.F('id'), condition=models.Q(('status__in', ('pending', 'retrying'))), name='emailmessage_due'), models.Index(condition=models.Q(('status', 'processing')), fields=['leased_until'], name='emailmessage_leased'), models.Index(condition=models.Q(('expires_at__isnull', False), ('status__in', ('pending', 'retrying'))), fields=['expires_at'], name='emailmessage_expiring'), models.Index(models.F('lane'), models.F('priority'), models.F('due_at'), models.F('id'), condition=models.Q(('lane__isnull', False), ('status__in', ('pending', 'retrying'))), name='emailmessage_lane_due'), models.Index(models.OrderBy(models.F('dead_at'), descending=True), condition=models.Q(('status', 'dead_letter')), name='emailmessage_dead'), models.Index(fields=['recipient', '-id'], name='emailmessage_recipient'), models.Index(fields=['message_id'], name='emailmessage_message_id'), models.Index(condition=models.Q(('provider_id', ''), _negated=True), fields=['provider_id'], name='emailmessage_provider_id')],
                 'constraints': [models.UniqueConstraint(fields=('idempotency_key',), name='emailmessage_one_row_a_key'), models.UniqueConstraint(condition=models.Q(('status', 'processing')), fields=('lane',), name='emailmessage_one_running_a_lane'), models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'retrying', 'processing', 'succeeded', 'cancelled', 'dead_letter'])), name='emailmessage_known_status'), models.CheckConstraint(condition=models.Q(('priority__in', [0, 1, 2, 3])), name='emailmessage_known_priority'), models.CheckConstraint(condition=models.Q(models.Q(('lease_token__isnull', False), ('leased_until__isnull', False), ('status', 'processing')), models.Q(models.Q(('status', 'processing'), _negated=True), ('lease_token__isnull', True), ('leased_until__isnull', True)), _connector='OR'), name='emailmessage_lease_while_processing')],
             },
         ),
@@ -147,7 +147,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('key', models.CharField(max_length=400, primary_key=True, serialize=False)),
                 ('slots', models.JSONField(default=dict)),
-                ('promises', models.JSONField(default=dict)),
+                ('promises', models.JSONField(default=list)),
                 ('limit', models.PositiveIntegerField(default=0)),
                 ('window_seconds', models.PositiveIntegerField(default=0)),
                 ('used_at', models.DateTimeField()),

@@ -18,7 +18,7 @@ def create(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
 def drop(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
     if editor.connection.vendor == "postgresql":
-        editor.execute("DROP FUNCTION IF EXISTS queues_grant(text[], int[], float8[], int[], timestamptz)")
+        editor.execute("DROP FUNCTION IF EXISTS queues_grant(text[], int[], int[], int[], timestamptz)")
 
 
 class Migration(migrations.Migration):

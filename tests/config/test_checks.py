@@ -30,7 +30,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("redrive.E011", {"STRIPE_WEBHOOK_SECRETS": ["sk_live_x"]}),
     ("redrive.E012", {"STRIPE_API_KEY": "whsec_x"}),
     ("redrive.E013", {"APNS_KEY": "x", "APNS_TOPIC": "y"}),
-    ("redrive.E014", {"Q_CLUSTER": CLUSTER | {"timeout": 40}}),
+    ("redrive.W016", {"Q_CLUSTER": CLUSTER | {"timeout": 40}}),
     ("redrive.E014", {"Q_CLUSTER": CLUSTER | {"retry": 60}}),
     ("redrive.E015", {"Q_CLUSTER": CLUSTER | {"max_attempts": 0}}),
 ]

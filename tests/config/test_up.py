@@ -155,10 +155,14 @@ def test_a_dying_child_is_reported_and_started_again(start: Any):
     """The workers' main process is killed; the web server never notices."""
     up = start()
     up.until(READY)
+    mark = f"{leftovers.CHILD}=work".encode()
+    below = {other for other in up.family() if mark in Path(f"/proc/{other}/environ").read_bytes()}
     pid = up.note()["children"]["work"][0]
+    assert pid in below
     os.kill(pid, signal.SIGKILL)
     up.until("was killed by SIGKILL")
     up.until("workers and schedules: started again")
+    assert not any(leftovers.began(other) for other in below)
     assert up.note()["children"]["work"][0] != pid
     assert "What this mail server does" in get(up, "/demo/mail/")
     assert up.end(signal.SIGINT) == 0

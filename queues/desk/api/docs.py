@@ -11,6 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 
 from queues.desk.api.problems import CODES
@@ -44,6 +45,17 @@ class Operation:
     statuses: list[str]
 
 
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the schema describes the token."""
+
+    target_class = "queues.desk.api.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """OpenAPI's words for it."""
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "rdr_…"}
+
+
 @require_safe
 def schema(request: HttpRequest) -> HttpResponse:
     """The schema as JSON."""
@@ -57,14 +69,18 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "api/docs.html",
-        {"operations": _operations(), "codes": codes, "base_url": settings.BASE_URL, "title": _schema()["info"]["title"]},
+        {"operations": _operations(), "codes": codes, "base_url": settings.BASE_URL, "title": _title()},
     )
 
 
 @functools.cache
 def _schema() -> dict[str, Any]:
-    document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     return document
+
+
+def _title() -> str:
+    return str(_schema()["info"]["title"])
 
 
 @functools.cache
@@ -80,11 +96,16 @@ def _operations() -> list[Operation]:
 
 def _operation(document: Mapping[str, Any], path: str, method: str, described: Mapping[str, Any]) -> Operation:
     parameters = [
-        Field(each["name"], f"{each['in']}, {_type(each['schema'])}", each.get("required", False), each.get("description", ""))
+        Field(
+            name=each["name"],
+            type=f"{each['in']}, {_type(each['schema'])}",
+            required=each.get("required", False),
+            words=each.get("description", "").replace("`", ""),
+        )
         for each in described.get("parameters", ())
     ]
     answers = described["responses"]
-    good = next((answer for status, answer in answers.items() if status.startswith("2")), {})
+    good: Mapping[str, Any] = next((answer for status, answer in answers.items() if status.startswith("2")), {})
     return Operation(
         method=method.upper(),
         path=path,
@@ -99,12 +120,14 @@ def _operation(document: Mapping[str, Any], path: str, method: str, described: M
 
 
 def _content(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    described = next(iter(part.get("content", {}).values()), {})
+    described: Mapping[str, Any] = next(iter(part.get("content", {}).values()), {})
     found: Mapping[str, Any] = described.get("schema", {})
     return found
 
 
-def _fields(document: Mapping[str, Any], schema: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[Field]:
+def _fields(
+    document: Mapping[str, Any], schema: Mapping[str, Any], prefix: str = "", depth: int = 0
+) -> Iterator[Field]:
     """The fields of an object, those of objects inside it with a dotted name."""
     resolved = _resolve(document, schema)
     required = resolved.get("required", ())
@@ -112,10 +135,10 @@ def _fields(document: Mapping[str, Any], schema: Mapping[str, Any], prefix: str 
         dotted = f"{prefix}{name}"
         target = _resolve(document, inner)
         words = inner.get("description") or target.get("description", "")
-        yield Field(dotted, _type(target), name in required, words)
-        below = target.get("items", target)
-        if depth < NESTING_MAX and (resolved_below := _resolve(document, below)).get("properties"):
-            yield from _fields(document, resolved_below, f"{dotted}[]." if "items" in target else f"{dotted}.", depth + 1)
+        yield Field(dotted, _type(target), name in required, words.replace("`", ""))
+        below = _resolve(document, target.get("items", target))
+        if depth < NESTING_MAX and below.get("properties"):
+            yield from _fields(document, below, f"{dotted}[]." if "items" in target else f"{dotted}.", depth + 1)
 
 
 def _resolve(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from rest_framework import serializers
 
-from queues.desk.api.fields import Base64, Moment, Object, Strict, Text, Whole
+from queues.desk.api.fields import Base64, Moment, Object, Strict, Text, Whole, Word
 from queues.email import emails, mail
-from queues.engine.states import Priority
+from queues.engine.states import Priority, Status
 
 RECIPIENTS_MAX = 50
 """Of one mail: to, cc and bcc together."""
@@ -56,11 +56,15 @@ class EmailForm(Strict):
         child=Text(max_length=HEADER_VALUE_MAX), required=False, default=dict, help_text="Further headers, by name"
     )
     attachments = serializers.ListField(child=AttachmentForm(), max_length=FILES_MAX, required=False, default=list)
-    template = Text(max_length=200, required=False, default="", help_text="Name of a template; gives subject and bodies")
-    context = Object(limit=CONTEXT_MAX, required=False, default=None, allow_null=True, help_text="For the template")
-    email_type = Text(max_length=100, required=False, default="", help_text="`newsletter`, `password_reset`, or your own")
+    template = Text(max_length=200, required=False, default="", help_text="Gives subject and bodies")
+    context = Object(  # type: ignore[assignment]  # a field's name; the metaclass takes it off the class
+        limit=CONTEXT_MAX, required=False, default=None, allow_null=True, help_text="For the template"
+    )
+    email_type = Word(max_length=100, required=False, default="", help_text="`newsletter`, `password_reset`, your own")
     metadata = Object(limit=METADATA_MAX, required=False, default=dict, help_text="Kept with the mail, not sent")
-    tags = serializers.ListField(child=Text(max_length=100), max_length=TAGS_MAX, required=False, default=list)
+    tags = serializers.ListField(
+        child=Word(max_length=100, allow_blank=False), max_length=TAGS_MAX, required=False, default=list
+    )
     priority = serializers.ChoiceField(
         choices=list(PRIORITIES), required=False, allow_null=True, default=None, help_text="By default that of the type"
     )
@@ -119,7 +123,7 @@ class EmailAnswer(serializers.Serializer[Any]):
     """The state of a mail."""
 
     id = serializers.IntegerField()
-    status = serializers.CharField(help_text="`pending`, `processing`, `retrying`, `succeeded`, `cancelled`, `dead_letter`")
+    status = serializers.ChoiceField(choices=Status.choices)
     message_id = serializers.CharField()
     idempotency_key = serializers.CharField(help_text='"" if none was given')
     email_type = serializers.CharField(source="kind")
@@ -132,7 +136,7 @@ class EmailAnswer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     due_at = serializers.DateTimeField(help_text="When it runs next, or ran")
     expires_at = serializers.DateTimeField(allow_null=True)
-    attempt_count = serializers.IntegerField(source="attempts", help_text="Attempts that counted since the last redrive")
+    attempt_count = serializers.IntegerField(source="attempts", help_text="Counted since the last redrive")
     code = serializers.CharField(source="last_code", help_text="Short cause of the last outcome")
     words = serializers.CharField(source="last_words", help_text="What the other side said last")
     waits_for = serializers.CharField(help_text='What it waits for besides its time, such as `rate:email`; or ""')
@@ -171,4 +175,6 @@ class ProblemAnswer(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     code = serializers.CharField()
     detail = serializers.CharField()
-    errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), required=False)
+    errors = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField()), required=False
+    )

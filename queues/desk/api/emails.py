@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from django.http import Http404
@@ -100,9 +100,10 @@ class Email(APIView):
     )
     def get(self, request: Request, pk: int) -> Response:
         """The mail with its history."""
-        message = EmailMessage.objects.filter(owned.readable(request.user), pk=pk).first()
-        if message is None:
+        found = EmailMessage.objects.filter(owned.readable(request.user), pk=pk).first()
+        if found is None:
             raise Http404
+        message = cast(EmailMessage, found)
         return Response(_state(message) | _history(message))
 
 

@@ -47,6 +47,19 @@ class Text(serializers.CharField):
         return data
 
 
+class Word(Text):
+    """A name of something: one line without control characters, which providers may carry in a header."""
+
+    default_error_messages = {"control": "A control character in it."}
+
+    def to_internal_value(self, data: Any) -> str:
+        """The string."""
+        word = super().to_internal_value(data)
+        if not word.isprintable():
+            self.fail("control")
+        return word
+
+
 class Whole(serializers.IntegerField):
     """A whole number, not a string of digits."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Q
@@ -54,5 +55,6 @@ def readable(user: Any) -> Q:
 def by_key(*, user: Any, key: str) -> EmailMessage | None:
     """The mail the user posted with that key; with `queues.view_emailmessage` also one that has it as its whole key."""
     keys = [namespace(user) + key] + ([key] if user.has_perm("queues.view_emailmessage") else [])
-    found = {mail.idempotency_key: mail for mail in EmailMessage.objects.filter(idempotency_key__in=keys)}
+    mails = cast(Iterable[EmailMessage], EmailMessage.objects.filter(idempotency_key__in=keys))
+    found = {mail.idempotency_key: mail for mail in mails}
     return next((found[each] for each in keys if each in found), None)

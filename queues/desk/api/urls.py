@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, register_converter
 from django.urls.converters import IntConverter
+from django.views.decorators.cache import never_cache
 
 from queues.desk.api import docs, emails
 
@@ -17,8 +18,8 @@ class IdConverter(IntConverter):
 register_converter(IdConverter, "id")
 
 urlpatterns: list[URLPattern] = [
-    path("api/v1/emails/", emails.Emails.as_view(), name="api-emails"),
-    path("api/v1/emails/<id:pk>/", emails.Email.as_view(), name="api-email"),
+    path("api/v1/emails/", never_cache(emails.Emails.as_view()), name="api-emails"),
+    path("api/v1/emails/<id:pk>/", never_cache(emails.Email.as_view()), name="api-email"),
     path("api/schema/", docs.schema, name="api-schema"),
     path("api/docs/", docs.page, name="api-docs"),
 ]

@@ -1,0 +1,21 @@
+"""All recurring work of Redrive: name, what, how often. `manage.py sync_schedules` and every migrate make it so."""
+
+from __future__ import annotations
+
+from datetime import time
+
+from queues.engine.recurring import Recurring
+
+LONG = 30 * 60
+"""Seconds for what walks large tables once a day, in small transactions."""
+
+TABLE = [
+    # Wake-ups start a drain at once; this clock finds what no wake-up announced.
+    Recurring(name="drain email", task="queues.tasks.drain", args=("email",), minutes=1, queue="email"),
+    Recurring(name="drain webhook", task="queues.tasks.drain", args=("webhook",), minutes=5, queue="webhook"),
+    Recurring(name="reclaim lost leases", task="queues.tasks.reclaim", minutes=1),
+    # At different times of the night, so that they do not take all workers at once.
+    Recurring(name="clean rate counters", task="queues.tasks.clean_rate_counters", daily_at=time(2, 10)),
+    Recurring(name="remove old mail", task="queues.tasks.remove_old_mail", daily_at=time(2, 40), timeout=LONG),
+    Recurring(name="forget old heartbeats", task="queues.tasks.forget_heartbeats", daily_at=time(3, 50)),
+]

@@ -1,0 +1,12 @@
+"""Gathers the admin classes that the rooms of queues define."""
+
+from queues.desk import (
+    email_admin,
+    foreign_admin,
+    pauses_admin,
+    records_admin,
+    suppressions_admin,
+    tokens_admin,
+)
+
+__all__ = ["email_admin", "foreign_admin", "pauses_admin", "records_admin", "suppressions_admin", "tokens_admin"]

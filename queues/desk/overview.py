@@ -1,0 +1,117 @@
+"""The start page of the desk: how each queue stands, the parts that were heard of, the last acts of staff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from queues.desk import bounded, faces, permissions, records_admin
+from queues.desk.ledger import LedgerEntry
+from queues.engine import registry
+from queues.engine.heartbeats import Heartbeat
+from queues.engine.item import QueueItem
+from queues.engine.pauses import Pause
+from queues.engine.registry import Queue
+from queues.engine.states import WAITING, Priority, Status
+
+LATE_AFTER = timedelta(minutes=2)
+"""Something due for longer means that work does not flow: the clock comes every minute."""
+ACTS_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """How one queue stands."""
+
+    queue: str
+    noun: str
+    waiting: bounded.Count
+    retrying: bounded.Count
+    running: bounded.Count
+    dead: bounded.Count
+    oldest_due_at: datetime | None
+    pauses: tuple[Pause, ...]
+    list_url: str
+    may_pause: bool = False
+
+    @property
+    def paused(self) -> bool:
+        """Whether the whole queue is."""
+        return any(not pause.kind for pause in self.pauses)
+
+    @property
+    def late(self) -> bool:
+        """Whether something has been due for too long."""
+        return self.oldest_due_at is not None and timezone.now() - self.oldest_due_at > LATE_AFTER
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """Shape and word for the whole of it."""
+        if self.paused:
+            return "paused", "Paused"
+        if self.late:
+            return "bad", "Behind"
+        if self.dead:
+            return "warning", "Dead letters"
+        return "good", "Flowing"
+
+
+def context(request: HttpRequest, base: dict[str, Any]) -> dict[str, Any]:
+    """The start page's template context (Unfold calls it)."""
+    now = timezone.now()
+    shown = [face for face in faces.all_faces() if permissions.may(request.user, "view", face.model)]
+    beats = Heartbeat.objects.order_by("-seen_at")[:12] if permissions.may(request.user, "view", Heartbeat) else []
+    entries: QuerySet[LedgerEntry] | list[LedgerEntry] = []
+    if permissions.may(request.user, "view", LedgerEntry):
+        entries = LedgerEntry.objects.defer("items", "result")[:ACTS_SHOWN]
+    return base | {
+        "title": "Overview",
+        "now": now,
+        "queues": [figures(registry.get(face.queue), now=now, user=request.user) for face in shown],
+        "beats": [(beat, records_admin.is_silent(beat.seen_at)) for beat in beats],
+        "entries": list(entries),
+    }
+
+
+def figures(queue: Queue, *, now: datetime, user: Any = None) -> Figures:
+    """Counts from the partial indexes of what waits and what is dead, all capped."""
+    rows = queue.model._default_manager.filter(hidden_at__isnull=True)
+    opts = queue.model._meta
+    pauses = Pause.objects.filter(queue=queue.name).order_by("kind")
+    return Figures(
+        queue=queue.name,
+        noun=str(opts.verbose_name_plural),
+        waiting=bounded.count(rows.filter(status__in=WAITING)),
+        retrying=bounded.count(rows.filter(status=Status.RETRYING, due_at__isnull=False)),
+        running=bounded.count(rows.filter(status=Status.PROCESSING)),
+        dead=bounded.count(rows.filter(status=Status.DEAD_LETTER)),
+        oldest_due_at=oldest_due(queue.model, now=now),
+        pauses=tuple(pause for pause in pauses if pause.resume_at is None or pause.resume_at > now),
+        list_url=reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist"),
+        may_pause=permissions.may(user, "pause", queue.model),
+    )
+
+
+def oldest_due(model: type[QueueItem], *, now: datetime) -> datetime | None:
+    """Since when the oldest due item has been waiting: one probe of the claim's own index for each priority."""
+    rows = model._default_manager.filter(status__in=WAITING, due_at__lte=now)
+    first = (
+        rows.filter(priority=priority).order_by("due_at", "id").values_list("due_at", flat=True).first()
+        for priority in Priority.values
+    )
+    return min((due_at for due_at in first if due_at is not None), default=None)
+
+
+def dead_badge(request: HttpRequest) -> str:
+    """How many dead letters there are, for the navigation; "" for none."""
+    found = 0
+    for face in faces.all_faces():
+        rows = face.model._default_manager.filter(status=Status.DEAD_LETTER, hidden_at__isnull=True)
+        found += bounded.count(rows, cap=100, milliseconds=300).number or 0
+    return "99+" if found > 99 else str(found or "")

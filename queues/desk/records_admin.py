@@ -1,0 +1,220 @@
+"""Pages of what is only looked at: rate counters, breakers, heartbeats, the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from queues.desk import bounded, faces, marks, permissions
+from queues.desk.ledger import LedgerEntry
+from queues.engine.breaker import THRESHOLD, Breaker
+from queues.engine.heartbeats import Heartbeat
+from queues.engine.limiter import RateCounter
+from queues.engine.window import SECOND, Window
+
+QUIET_AFTER = timedelta(seconds=30)
+"""A part of the system not heard of for longer is called silent (DESIGN 4.3)."""
+
+LINKED = 50
+"""Ids in a link to the items of an act: an address has no room for a thousand."""
+
+
+class RecordAdmin(ModelAdmin):
+    """Rows that nobody edits."""
+
+    actions = None
+    show_full_result_count = False
+    paginator = bounded.CappedPaginator
+    list_per_page = 50
+    list_fullwidth = True
+    sortable_by = ()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Written by the system."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never edited."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never deleted here."""
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Its own permission alone."""
+        return permissions.may(request.user, "view", self.model)
+
+
+@admin.register(RateCounter)
+class RateCounterAdmin(RecordAdmin):
+    """Allowances as they stand at this moment."""
+
+    list_display = ("key", "allowed", "used", "promised", "free_at", "used_last")
+    fields = ("key", "allowed", "used", "promised", "free_at", "used_last")
+    readonly_fields = fields
+    ordering = ("-used_at",)
+    search_fields = ("key__exact",)
+    search_help_text = "Exact key, for example email.recipient:anna@example.com"
+
+    @display(description="limit")
+    def allowed(self, row: RateCounter) -> str:
+        """Units in a window."""
+        return f"{row.limit:,} in {marks.span(timedelta(seconds=row.window_seconds))}"
+
+    @display(description="used now")
+    def used(self, row: RateCounter) -> SafeString:
+        """Units in the window that ends now."""
+        used = sum(_window(row).slots.values())
+        return format_html(
+            '<meter class="desk-meter" min="0" max="{}" value="{}"></meter> {}', max(row.limit, 1), used, f"{used:,}"
+        )
+
+    @display(description="promised")
+    def promised(self, row: RateCounter) -> str:
+        """Units refused and told when to come."""
+        return f"{sum(units for _slot, units in _window(row).promises):,}"
+
+    @display(description="next free")
+    def free_at(self, row: RateCounter) -> SafeString | str:
+        """From when one more unit, asked for now, would be granted."""
+        window = _window(row)
+        if window.allows(ahead=False):
+            return "now"
+        begins = window.begins(window.earliest(ahead=False))
+        return marks.moment(datetime.fromtimestamp(begins / SECOND, UTC), now=timezone.now())
+
+    @display(description="last used")
+    def used_last(self, row: RateCounter) -> SafeString:
+        """When it was asked last."""
+        return marks.moment(row.used_at, now=timezone.now())
+
+
+def _window(row: RateCounter) -> Window:
+    window = Window.load(
+        limit=row.limit, length=max(row.window_seconds, 1), slots=row.slots, promises=row.promises or []
+    )
+    window.forget(int(timezone.now().timestamp() * SECOND))
+    return window
+
+
+@admin.register(Breaker)
+class BreakerAdmin(RecordAdmin):
+    """Transports that failed, and whether they are left alone."""
+
+    list_display = ("name", "state", "failures", "open_until", "last_words", "changed")
+    fields = ("name", "state", "failures", "open_until", "last_words", "changed")
+    readonly_fields = fields
+    ordering = ("name",)
+
+    @display(description="state")
+    def state(self, row: Breaker) -> SafeString:
+        """Closed, open, or to be probed."""
+        if row.open_until and row.open_until > timezone.now():
+            return marks.badge("bad", "Open")
+        if row.failures >= THRESHOLD:
+            return marks.badge("warning", "To be probed")
+        return marks.badge("warning", f"{row.failures} in a row") if row.failures else marks.badge("good", "Closed")
+
+    @display(description="changed")
+    def changed(self, row: Breaker) -> SafeString:
+        """When it last failed or recovered."""
+        return marks.moment(row.changed_at, now=timezone.now())
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(RecordAdmin):
+    """The parts of the system and when they were heard last."""
+
+    list_display = ("name", "state", "seen", "said")
+    fields = ("name", "state", "seen", "said")
+    readonly_fields = fields
+    ordering = ("-seen_at",)
+
+    @display(description="state")
+    def state(self, row: Heartbeat) -> SafeString:
+        """Whether it was heard of lately."""
+        return marks.badge("warning", "Silent") if is_silent(row.seen_at) else marks.badge("good", "Heard")
+
+    @display(description="seen")
+    def seen(self, row: Heartbeat) -> SafeString:
+        """When it was heard last."""
+        return marks.moment(row.seen_at, now=timezone.now())
+
+    @display(description="says")
+    def said(self, row: Heartbeat) -> str:
+        """What it says of itself."""
+        return ", ".join(f"{key} {value}" for key, value in row.detail.items())
+
+
+def is_silent(seen_at: datetime) -> bool:
+    """Whether a heartbeat is older than it may be."""
+    return timezone.now() - seen_at > QUIET_AFTER
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(RecordAdmin):
+    """Every act of staff, newest first."""
+
+    list_display = ("when", "actor_name", "act", "queue", "touched", "plan_short", "reason_short")
+    list_display_links = ("when",)
+    fields = ("exactly", "actor_name", "act", "queue", "touched", "plan", "reason", "outcome", "request_id", "digest")
+    readonly_fields = fields
+    ordering = ("-id",)
+    search_fields = ("actor_name__exact",)
+    search_help_text = "Exact name of who did it"
+
+    @display(description="when")
+    def when(self, row: LedgerEntry) -> SafeString:
+        """The moment of the act."""
+        return marks.moment(row.at, now=timezone.now())
+
+    @display(description="when")
+    def exactly(self, row: LedgerEntry) -> SafeString:
+        """The same, to the second."""
+        return marks.exactly(row.at, now=timezone.now())
+
+    @display(description="items")
+    def touched(self, row: LedgerEntry) -> SafeString | str:
+        """How many, and a link to them where the desk has their page."""
+        model = next((face.model for face in faces.all_faces() if face.queue == row.queue), None)
+        if not row.items or model is None:
+            return f"{row.item_count:,}"
+        address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        query = urlencode([("id", item) for item in row.items[:LINKED]])
+        return format_html('<a class="desk-link" href="{}?{}">{}</a>', address, query, f"{row.item_count:,}")
+
+    @display(description="plan")
+    def plan_short(self, row: LedgerEntry) -> str:
+        """What was asked for."""
+        return row.plan[:80]
+
+    @display(description="reason")
+    def reason_short(self, row: LedgerEntry) -> str:
+        """Why."""
+        return row.reason[:120]
+
+    @display(description="result")
+    def outcome(self, row: LedgerEntry) -> SafeString:
+        """What came of it."""
+        said: Mapping[str, Any] = row.result
+        rows = ((key, value if isinstance(value, str | int) else json.dumps(value)) for key, value in said.items())
+        return format_html_join("", "<div>{}: {}</div>", rows)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LedgerEntry]:
+        """Without the ids of a thousand items in every row of the list."""
+        rows: QuerySet[LedgerEntry] = super().get_queryset(request)
+        return rows.defer("result")

@@ -1,0 +1,32 @@
+"""`manage.py work`: run the workers and their clock, and start them again whenever they stop working."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from queues.engine.supervise import AlreadyRunning, Supervisor
+
+
+class Command(BaseCommand):
+    help = "Run django-q2's cluster under a supervisor that restarts it when it dies or falls silent. Ends on SIGTERM."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--beat", type=float, default=5, metavar="SECONDS", help="ask for a heartbeat that often")
+        parser.add_argument(
+            "--silence", type=float, default=30, metavar="SECONDS", help="restart after that long without a heartbeat"
+        )
+        parser.add_argument(
+            "--ending",
+            type=float,
+            default=60,
+            metavar="SECONDS",
+            help="kill what has not ended that long after SIGTERM",
+        )
+
+    def handle(self, *, beat: float, silence: float, ending: float, **options: Any) -> None:
+        if not 0 < 2 * beat <= silence:
+            raise CommandError("--silence must be at least twice --beat, and both more than 0")
+        try:
+            Supervisor(beat=beat, silence=silence, ending=ending).run()
+        except AlreadyRunning as error:
+            raise CommandError(str(error)) from error

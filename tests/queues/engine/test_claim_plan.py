@@ -1,0 +1,147 @@
+"""What the database does for a claim and a sweep: index probes whose cost does not grow with what is finished."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from queues.engine import claim, transitions
+from queues.engine.drain import next_due
+from tests.queues.engine.conftest import T0, job_queue
+from tests.samplequeue.models import Job, LanedJob
+
+pytestmark = pytest.mark.django_db
+
+STATEMENTS: dict[str, Callable[[], object]] = {
+    "claim": lambda: claim.claim(Job, limit=50, worker="w", now=T0),
+    "claim with lanes": lambda: claim.claim(LanedJob, limit=50, worker="w", now=T0),
+    "claim beside a paused kind": lambda: claim.claim(Job, limit=50, worker="w", now=T0, without_kinds=["p"]),
+    "next due": lambda: next_due(job_queue()),
+    "reclaim": lambda: transitions.reclaim(job_queue(), now=T0),
+    "expire": lambda: transitions.expire(job_queue(), now=T0),
+}
+
+
+def fill(
+    count: int, *, model: type = Job, status: str = "succeeded", due: str = "0", priority: int = 2, lane: str = "NULL"
+) -> None:
+    """Many rows at once; `due` is SQL for seconds after T0, of the row's number `n`."""
+    table = model._meta.db_table
+    start = model.objects.count()
+    if connection.vendor == "sqlite":
+        numbers = f"WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count}) SELECT n FROM s"
+        moment = f"strftime('%%Y-%%m-%%d %%H:%%M:%%f', %s, ({due}) || ' seconds')"
+    else:
+        numbers = f"SELECT n FROM generate_series(1, {count}) AS s(n)"
+        moment = f"%s::timestamptz + ({due}) * interval '1 second'"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} (idempotency_key, status, priority, due_at, lane)"
+            f" SELECT 'many-' || ({start} + n), '{status}', {priority}, {moment}, {lane} FROM ({numbers}) numbers",
+            [T0 if connection.vendor == "postgresql" else "2026-03-01 12:00:00"],
+        )
+        cursor.execute("ANALYZE")
+
+
+def cost(run: Callable[[], object]) -> int:
+    """What the database did for `run`: pages touched on PostgreSQL, hundreds of machine steps on SQLite."""
+    if connection.vendor == "sqlite":
+        steps = 0
+
+        def step() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        connection.connection.set_progress_handler(step, 100)
+        try:
+            run()
+        finally:
+            connection.connection.set_progress_handler(None, 100)
+        return steps
+    pages = 0
+
+    def explain(execute, sql, params, many, context):
+        nonlocal pages
+        if sql.startswith(("SELECT", "UPDATE", "WITH")):
+            with connection.cursor() as cursor:
+                cursor.execute("SAVEPOINT explained")
+                cursor.cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS) {sql}", params)
+                plan = "\n".join(row[0] for row in cursor.cursor.fetchall())
+                cursor.execute("ROLLBACK TO explained")
+            touched = re.search(r"Buffers: shared (.*)", plan)
+            pages += sum(int(n) for n in re.findall(r"(?:hit|read)=(\d+)", touched[1])) if touched else 0
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain):
+        run()
+    return pages
+
+
+def pending_again() -> None:
+    """Undo a claim."""
+    for model in (Job, LanedJob):
+        held = model.objects.filter(status="processing")
+        held.update(status="pending", lease_token=None, leased_until=None, attempts=0, runs=0)
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_what_is_finished_costs_nothing(name: str) -> None:
+    for model in (Job, LanedJob):
+        fill(500, model=model, due="-n", status="pending", lane="'lane-' || n")
+        fill(5_000, model=model, due="-n - 1000", lane="'lane-' || (n %% 500)")
+    few = cost(STATEMENTS[name])
+    pending_again()
+    for model in (Job, LanedJob):
+        fill(30_000, model=model, due="-n - 1000", lane="'lane-' || (n %% 500)")
+
+    # A claim also puts 50 rows into each index, and indexes get deeper.
+    assert cost(STATEMENTS[name]) < 1.6 * few + 30
+
+
+@pytest.mark.slow
+@pytest.mark.once
+def test_a_claim_beside_a_million_finished_rows_is_as_cheap_as_without(postgres: bool) -> None:
+    if not postgres:
+        pytest.skip("a million rows are inserted on PostgreSQL only")
+    fill(1_000, due="-n", status="pending")
+    alone = cost(STATEMENTS["claim"])
+    pending_again()
+    fill(1_000_000, due="-(n %% 100000)")
+    fill(99_000, due="-n", status="pending", priority=2)
+    fill(100_000, due="n", status="retrying", priority=0)  # more urgent, and snoozed into the future
+
+    with connection.execute_wrapper(_plan_is_kept(plans := [])):
+        beside = cost(STATEMENTS["claim"])
+
+    assert beside < 1.5 * alone
+    assert cost(STATEMENTS["next due"]) < 30
+    assert cost(STATEMENTS["reclaim"]) < 30
+    assert cost(STATEMENTS["expire"]) < 30
+    assert all("job_due" in plan and "Seq Scan" not in plan for plan in plans)
+
+
+def _plan_is_kept(plans: list[str]) -> Callable[..., object]:
+    def wrapper(execute, sql, params, many, context):
+        if "samplequeue_job" in sql and not sql.startswith("EXPLAIN"):
+            with connection.cursor() as cursor:
+                cursor.cursor.execute(f"EXPLAIN {sql}", params)
+                plans.append("\n".join(row[0] for row in cursor.cursor.fetchall()))
+        return execute(sql, params, many, context)
+
+    return wrapper
+
+
+def test_many_rows_that_wait_in_one_lane_cost_no_more_than_a_few() -> None:
+    fill(200, model=LanedJob, due="-n", status="pending", lane="'busy'")
+    fill(20, model=LanedJob, due="n - 100000", status="pending", lane="'lane-' || n")
+    few = cost(STATEMENTS["claim with lanes"])
+    pending_again()
+    fill(3_800, model=LanedJob, due="-n", status="pending", lane="'busy'")
+
+    # Each waiting row of the lane is looked at, but not once for each other one.
+    assert cost(STATEMENTS["claim with lanes"]) < 25 * few

@@ -1,0 +1,1 @@
+"""Two queues for tests of the engine: `Job`, and `LanedJob` whose items carry lanes."""
