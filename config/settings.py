@@ -19,7 +19,8 @@ from queues.engine import log
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var")
 SECRETS_FILE = VAR_DIR / "secrets.env"
-ENVIRONMENT = secrets.over(SECRETS_FILE, os.environ)
+UP_FILE = VAR_DIR / "up.env"  # what a running `manage.py up` tells commands typed beside it: where mail goes
+ENVIRONMENT = secrets.over(UP_FILE, secrets.over(SECRETS_FILE, os.environ))
 
 # --- The site -------------------------------------------------------------------------------------------------------
 

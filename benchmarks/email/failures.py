@@ -1,10 +1,12 @@
-"""Scenarios of failure: a killed worker, a server that hangs up, a reply that never comes."""
+"""Scenarios of failure: a killed worker, a database that ends its sessions, a server that hangs up, a reply that never comes."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import time
+from collections.abc import Callable
 
 from benchmarks.email import postgres, process
 from benchmarks.email.process import Worker
@@ -16,29 +18,17 @@ PAUSE_SECONDS = 0.5
 
 def killed(trial: Trial, *, seconds: float = 60) -> Measured:
     """kill -9 at a random mail, then new workers until all mails arrived or `seconds` passed: repeated, never sent."""
-    _begin(trial)
-    process.run(trial.contender, "enqueue_many", numbers=trial.mails)
-    # The same point for every contender of a round.
-    at_mail = random.Random(trial.number).randrange(trial.mails // 6, trial.mails * 5 // 6)
-    with process.workers(trial.contender, environment=_environment(trial)) as (worker,):
-        worker.go()
-        trial.sink.wait_for(at_mail, seconds=60)
-        worker.kill()
-    killed_at, restarted_at = time.time(), 0.0
-    while trial.sink.arrived().unique < trial.mails and time.time() < killed_at + seconds:
-        with process.workers(trial.contender, environment=_environment(trial)) as (worker,):
-            went_at = worker.go()
-            restarted_at = restarted_at or went_at
-            _watch(worker, trial, unique=trial.mails, until=killed_at + seconds)
-        time.sleep(PAUSE_SECONDS)
-    arrived = trial.sink.arrived()
-    later = [each.at for each in trial.sink.arrivals().values() if each.at > restarted_at]
-    return {
-        "repeated": arrived.repeated,
-        "never sent": trial.mails - arrived.unique,
-        "first new after s": min(later) - killed_at if later else None,
-        "all sent after s": arrived.last_at - killed_at if arrived.unique == trial.mails else None,
-    }
+    return _interrupted(trial, Worker.kill, seconds=seconds)
+
+
+def cut_off(trial: Trial, *, seconds: float = 60) -> Measured:
+    """The database ends all sessions at a random mail; the worker goes on if it can, else new ones are started."""
+
+    def cut(worker: Worker) -> None:
+        postgres.cut_sessions(trial.database)
+        _watch(worker, trial, unique=trial.mails, until=time.time() + seconds)
+
+    return _interrupted(trial, cut, seconds=seconds)
 
 
 def hung_up(trial: Trial, *, closing: int = 5, runs: int = 3) -> Measured:
@@ -62,6 +52,29 @@ def reply_lost(trial: Trial, *, runs: int = 7) -> Measured:
     )
 
 
+def _interrupted(trial: Trial, interrupt: Callable[[Worker], None], *, seconds: float) -> Measured:
+    _begin(trial)
+    process.run(trial.contender, "enqueue_many", numbers=trial.mails)
+    # The same point for every contender of a round.
+    at_mail = random.Random(trial.number).randrange(trial.mails // 6, trial.mails * 5 // 6)
+    with process.workers(trial.contender, environment=_environment(trial)) as (worker,):
+        worker.go()
+        trial.sink.wait_for(at_mail, seconds=60)
+        interrupted_at = time.time()
+        interrupt(worker)
+    while trial.sink.arrived().unique < trial.mails and time.time() < interrupted_at + seconds:
+        with process.workers(trial.contender, environment=_environment(trial)) as (worker,):
+            worker.go()
+            _watch(worker, trial, unique=trial.mails, until=interrupted_at + seconds)
+        time.sleep(PAUSE_SECONDS)
+    arrived = trial.sink.arrived()
+    return {
+        "repeated": arrived.repeated,
+        "never sent": trial.mails - arrived.unique,
+        "all sent after s": arrived.last_at - interrupted_at if arrived.unique == trial.mails else None,
+    }
+
+
 def _begin(trial: Trial) -> None:
     shutil.rmtree(process.LOCKS, ignore_errors=True)
     process.LOCKS.mkdir(parents=True)
@@ -77,11 +90,12 @@ def _drain_often(trial: Trial, *, unique: int, runs: int, seconds: float) -> Non
 
 
 def _watch(worker: Worker, trial: Trial, *, unique: int, until: float) -> None:
-    """Return when the worker is done, or so many mails arrived, or it is too late."""
-    while time.time() < until and trial.sink.arrived().unique < unique and not worker.is_done(seconds=0.05):
-        pass
-    # The worker gets the time to write down what it did last.
-    worker.is_done(seconds=2)
+    """Return when the worker is done or has died, or so many mails arrived, or it is too late."""
+    with contextlib.suppress(process.WorkerFailed):
+        while time.time() < until and trial.sink.arrived().unique < unique and not worker.is_done(seconds=0.05):
+            pass
+        # The worker gets the time to write down what it did last.
+        worker.is_done(seconds=2)
 
 
 def _state(trial: Trial) -> Measured:

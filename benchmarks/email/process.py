@@ -50,7 +50,7 @@ class Worker:
     def __init__(self, contender: Contender, action: str, *, environment: dict[str, str], **arguments: object) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         python = venv.python(folder=FOLDER) if contender.peer else pathlib.Path(sys.executable)
-        command = [python, "-m", "benchmarks.email.worker", contender.module, action, json.dumps(arguments)]
+        command = [str(python), "-m", "benchmarks.email.worker", contender.module, action, json.dumps(arguments)]
         self.process = subprocess.Popen(
             command,
             bufsize=0,
@@ -134,7 +134,7 @@ def variables(contender: Contender) -> dict[str, str]:
         "DATABASE_URL": postgres.url(contender.database),
         "PYTHONPATH": str(ROOT),
     }
-    return dict(os.environ) | own | postgres.environment(contender.database) | contender.options
+    return {**os.environ, **own, **postgres.environment(contender.database), **contender.options}
 
 
 def run(contender: Contender, action: str, **arguments: object) -> Any:

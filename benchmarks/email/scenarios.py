@@ -17,7 +17,7 @@ from benchmarks.email.contenders import (
     REDRIVE,
     Contender,
 )
-from benchmarks.email.trial import Measured, Trial
+from benchmarks.email.trial import Measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +44,6 @@ class Row:
     @property
     def name(self) -> str:
         return f"{self.contender.name}{self.label and ', '}{self.label}"
-
-    def run(self, scenario: Scenario, trial: Trial) -> Measured:
-        return scenario.measure(trial, **self.options)
 
 
 TWO: dict[str, Any] = {"hosts": 2}
@@ -121,6 +118,15 @@ SCENARIOS = (
         600,
         failures.killed,
         [Row(contender) for contender in (REDRIVE, POST_OFFICE, DJANGO_MAILER, MAILER_LOCKED, RAW_EACH)],
+        baseline="",
+    ),
+    Scenario(
+        "cut_off",
+        "All database sessions ended in the middle",
+        600,
+        failures.cut_off,
+        [Row(contender) for contender in (REDRIVE, POST_OFFICE, DJANGO_MAILER)],
+        rounds=2,
         baseline="",
     ),
     Scenario(

@@ -19,7 +19,8 @@ def enqueue(trial: Trial, *, bulk: bool) -> Measured:
         figures = worker.done()
         server_cpu = meter.read()
     worker.close()
-    return {"mails/s": trial.mails / figures.seconds} | _cpu(figures.cpu, server_cpu, trial.mails)
+    rate: Measured = {"mails/s": trial.mails / figures.seconds}
+    return rate | _cpu(figures.cpu, server_cpu, trial.mails)
 
 
 def drain(trial: Trial, *, hosts: int = 1, delay_ms: float = 0, null: bool = False) -> Measured:

@@ -45,6 +45,14 @@ class Plan:
     catcher: bool = False
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """The settings that commands in another terminal get from var/up.env, so that they do the same as the children.
+
+        A delivery address of the operator's own is not among them: it may hold a password.
+        """
+        return ("BASE_URL", "EMAIL_DELIVERY_URL") if self.catcher else ("BASE_URL",)
+
+    @property
     def steps(self) -> list[Command]:
         """What prepares, one after the other."""
         return [

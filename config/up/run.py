@@ -63,6 +63,7 @@ def up(*, environment: Mapping[str, str]) -> int:
     note.write(var / "up.json")
     children: list[Child] = []
     try:
+        settings.UP_FILE.write_text("".join(f"{name}={planned.environment[name]}\n" for name in planned.told))
         prepare(planned, asked)
         children = [start(command, planned, note) for command in planned.children]
         await_web(planned, children, asked)
@@ -76,6 +77,7 @@ def up(*, environment: Mapping[str, str]) -> int:
     finally:
         stop(children, note, asked)
         (var / "up.json").unlink(missing_ok=True)
+        settings.UP_FILE.unlink(missing_ok=True)
         if lock:
             lock.close()
 

@@ -24,22 +24,22 @@ class Progress:
         self.says = says
         self.begun = time.monotonic()
         self.live = sys.stdout.isatty()
-        self.announced = False
+        self.shown = 0
 
     def tick(self) -> None:
-        """Show that it still runs; silent for the first second."""
-        seconds = time.monotonic() - self.begun
-        if seconds < 1:
+        """Show that it still runs, once a second; silent for the first."""
+        seconds = int(time.monotonic() - self.begun)
+        if seconds <= self.shown:
             return
         if self.live:
-            print(f"\r{self.name:<{WIDTH}} {self.says} … {seconds:.0f} s", end="", flush=True)
-        elif not self.announced:
+            print(f"\r{self.name:<{WIDTH}} {self.says} … {seconds} s", end="", flush=True)
+        elif not self.shown:
             line(self.name, f"{self.says} …")
-        self.announced = True
+        self.shown = seconds
 
     def end(self, words: str = "") -> None:
         """Show that it is over, and how long it took."""
-        start = "\r\x1b[K" if self.live and self.announced else ""
+        start = "\r\x1b[K" if self.live and self.shown else ""
         took = f" ({time.monotonic() - self.begun:.1f} s)"
         print(f"{start}{self.name:<{WIDTH}} {self.says}{words}{took}", flush=True)
 

@@ -32,6 +32,8 @@ class Selection:
         """The items meant, among `items`."""
         if self.ids:
             return items.filter(pk__in=[pk for pk in self.ids if 0 < pk <= ID_MAX])
+        if not all(map(_storable, (self.kind, self.code))):
+            return items.none()
         items = items.filter(hidden_at__isnull=not self.purged)
         if self.status == WAITING_WORD:
             items = items.filter(status__in=WAITING)
@@ -54,6 +56,11 @@ class Selection:
         parts = [("state", self.status), ("type", self.kind), ("cause", self.code), ("search", self.search)]
         given = [f"{label} {value!r}" for label, value in parts if value]
         return f"all{' purged' if self.purged else ''}" + (f" with {', '.join(given)}" if given else "")
+
+
+def _storable(text: str) -> bool:
+    """Whether a database could hold the text at all: no NUL, no halves of characters."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def find(model: type[QueueItem], text: str) -> Q | None:

@@ -93,6 +93,8 @@ class Drain:
         self.in_flight: dict[int, QueueItem] = {}
         self.held_until: dict[int, float] = {}
         self.granted_at: dict[int, datetime | None] = {}
+        self.refunds: dict[datetime, list[limiter.Limit]] = {}
+        self.returning: list[QueueItem] = []
         self.hands: list[_Hand] = []
         self.size = queue.batch
         self.blocked_until: datetime | None = None
@@ -128,6 +130,7 @@ class Drain:
 
     def _step(self) -> bool:
         """Keep the leases, claim if the hands need more, settle what has ended; returns whether there is work."""
+        self._return()
         self._keep()
         claimed = self._claim() if self.inbox.qsize() <= len(self.hands) // 2 else 0
         if not claimed and not self.in_flight:
@@ -152,7 +155,7 @@ class Drain:
             granted = self._granted(items, now)
             context = self.queue.prepare(granted, now) if granted else None
         except (OperationalError, InterfaceError):
-            self._release(items)
+            self._release([item for item in items if item.pk in self.in_flight])
             raise
         except Exception as bug:  # the queue's own code, before any item ran: nobody is charged
             log.error("prepare.bug", queue=self.queue.name, exc_info=bug)
@@ -211,9 +214,8 @@ class Drain:
 
     def _release(self, items: list[QueueItem]) -> None:
         """Give back what was not begun, as if it had not been claimed."""
-        if items:
-            self._give_back(items)
-            transitions.release(self.queue.model, items=items, now=self.clock())
+        self._refund(items)
+        self.returning.extend(items)
         for item in items:
             self._drop(item)
 
@@ -268,20 +270,27 @@ class Drain:
             return
         settlements = [each.settlement for each in ended if each.settlement is not None]
         self.counts += settling.write(self.queue, settlements, clock=self.clock)
-        self._give_back([each.item for each in ended if not (each.settlement and settling.used(each.settlement))])
+        self._refund(each.item for each in ended if not (each.settlement and settling.used(each.settlement)))
         for each in ended:
             self._drop(each.item)
             if each.hand is not None:
                 each.hand.durable.release()
 
-    def _give_back(self, items: Iterable[QueueItem]) -> None:
-        """Return the grants of items that used nothing of the other side."""
-        unused: dict[datetime, list[limiter.Limit]] = {}
+    def _refund(self, items: Iterable[QueueItem]) -> None:
+        """Note the grants of items that used nothing of the other side, for `_return`."""
         for item in items:
             if (granted_at := self.granted_at.get(item.pk)) is not None:
-                unused.setdefault(granted_at, []).extend(self.queue.limits(item))
-        for granted_at, limits in unused.items():
+                self.refunds.setdefault(granted_at, []).extend(self.queue.limits(item))
+
+    def _return(self) -> None:
+        """Give back unused grants and unbegun items; what a lost connection prevents is tried again at the next step."""
+        while self.refunds:
+            granted_at, limits = next(iter(self.refunds.items()))
             limiter.give_back(limits, granted_at=granted_at)
+            del self.refunds[granted_at]
+        if self.returning:
+            transitions.release(self.queue.model, items=self.returning, now=self.clock())
+            self.returning = []
 
     def _keep(self) -> None:
         """Renew the leases of what runs, take back lost ones, cancel what has expired, obey a pause: all by the clock."""
@@ -357,7 +366,8 @@ class Drain:
         ending = time.monotonic() + ENDING_SECONDS
         try:
             self._release(unbegun)
-            while self.in_flight and time.monotonic() < ending:
+            while (self.in_flight or self.returning or self.refunds) and time.monotonic() < ending:
+                self._return()
                 self._keep()
                 self._settle(timeout=POLL_SECONDS / 10)
         except (OperationalError, InterfaceError) as error:

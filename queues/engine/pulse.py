@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from socket import gethostname
 
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 from django_q.tasks import async_task
 
@@ -85,9 +85,11 @@ class Pulse:
         while not self._ended.wait(ROUND_SECONDS):
             try:
                 self.round()
-            except Exception as error:  # noqa: BLE001  (a database or a broker of any make is away; it goes on)
+            except (OperationalError, InterfaceError) as error:
                 logger.warning("supervisor.database_away", words=str(error).split("\n")[0])
                 connections.close_all()
+            except Exception:  # a broker of any make is away, or a mistake of ours: supervision goes on
+                logger.exception("supervisor.round_failed")
 
     def _ask(self) -> None:
         """Send a beat through django-q2: broker, pusher, queue and a worker must all do their part to answer it."""

@@ -28,6 +28,8 @@ from queues.engine.pulse import Pulse
 logger = log.get(__name__)
 
 LOOK_SECONDS = 0.25
+STARTING_SECONDS = 30.0
+"""A cluster's first heartbeat may take that long, on a machine that is busy."""
 ASLEEP_SECONDS = 5.0
 """A look that comes this late was itself held up (a suspended machine): it judges nothing."""
 DELAYS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
@@ -100,7 +102,8 @@ class Supervisor:
         if clock - heard.at > self.pulse.beat_seconds * 2:
             return ""  # nothing can be heard now
         quiet = clock - max(heard.beat_at, heard.since, self.started_at)
-        if quiet > self.silence and self.cluster.busy() < Conf.WORKERS:
+        patience = self.silence if heard.beat_at > self.started_at else max(self.silence, STARTING_SECONDS)
+        if quiet > patience and self.cluster.busy() < Conf.WORKERS:
             return f"no heartbeat for {quiet:.0f} s"
         if heard.standing_since is None:
             self.stood = 0

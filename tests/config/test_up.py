@@ -103,6 +103,14 @@ def get(up: Up, path: str) -> str:
         return text
 
 
+def beside(var: Path, expression: str) -> str:
+    """What a command typed in another terminal takes a setting for."""
+    environment = {"PATH": os.environ["PATH"], "VAR_DIR": str(var), "DJANGO_SETTINGS_MODULE": "config.settings"}
+    script = f"from django.conf import settings; print({expression})"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+    return result.stdout.strip()
+
+
 def test_it_runs_stops_and_runs_again(start: Any, tmp_path: Path):
     """Pages and their styles are served, the keys stay the same, and Ctrl-C leaves no process behind."""
     up = start()
@@ -111,11 +119,14 @@ def test_it_runs_stops_and_runs_again(start: Any, tmp_path: Path):
     assert "Log in" in get(up, "/admin/login/")
     styles = next(word for word in get(up, "/admin/login/").split('"') if word.endswith(".css"))
     assert "{" in get(up, styles)
+    [server] = [line.split()[-1] for line in up.said if "Mail server" in line]
+    assert beside(tmp_path, "settings.EMAIL_DELIVERY_URL") == f"['{server}']"
     family, keys = up.family(), (tmp_path / "secrets.env").read_text()
     assert len(family) >= 4
     assert up.end(signal.SIGINT) == 0
     assert not any(leftovers.began(pid) for pid in family)
     assert not (tmp_path / "up.json").exists()
+    assert beside(tmp_path, "settings.EMAIL_DELIVERY_URL") == "['console://']"
 
     again = start(up.port)
     again.until(READY)

@@ -5,6 +5,7 @@ From the environment: BENCH_DATABASE, BENCH_TRANSPORT (`smtp` or `null`), BENCH_
 
 import os
 from datetime import timedelta
+from typing import Any
 
 SECRET_KEY = "benchmarks"
 USE_TZ = True
@@ -33,7 +34,7 @@ TRANSPORT = {
 EMAIL_HOST = "127.0.0.1"
 EMAIL_PORT = int(os.environ.get("BENCH_SMTP_PORT", "0"))
 
-POST_OFFICE = {"BACKENDS": {"default": TRANSPORT}}
+POST_OFFICE: dict[str, Any] = {"BACKENDS": {"default": TRANSPORT}}
 if "BENCH_RETRIES" in os.environ:
     POST_OFFICE |= {"MAX_RETRIES": int(os.environ["BENCH_RETRIES"]), "RETRY_INTERVAL": timedelta(0)}
 

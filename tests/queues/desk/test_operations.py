@@ -125,7 +125,7 @@ class TestItems:
 
     def test_an_error_in_the_ledger_undoes_the_act(self, monkeypatch):
         item = mail()
-        monkeypatch.setattr(ledger, "digest", lambda entry: 1 / 0)
+        monkeypatch.setattr(ledger, "digest", lambda _entry: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             do("redrive", item)
         item.refresh_from_db()

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from queues.desk import tokens
+from queues.desk import operations, token_acts, tokens
 from queues.desk.ledger import LedgerEntry
 from queues.desk.tokens import ApiToken
 from tests.queues.desk.api_caller import user_with
@@ -66,6 +67,19 @@ def test_nobody_makes_a_token_with_the_permissions_of_another():
     admin = User.objects.create_superuser("root")
     response = client.post(MAKE, form(admin))
     assert response.status_code == 400
+    assert not ApiToken.objects.exists()
+
+
+def test_the_rule_holds_below_the_form_too():
+    _, maker = staff("add_apitoken")
+    said = {"name": "x", "lifetime": None, "reason": "x", "now": timezone.now()}
+    actor = operations.Actor.of(maker)
+    with pytest.raises(PermissionDenied):
+        token_acts.make(user=User.objects.create_superuser("root"), actor=actor, **said)
+    with pytest.raises(PermissionDenied):
+        token_acts.make(user=maker, actor=operations.Actor.of(user_with()), **said)
+    with pytest.raises(operations.ReasonMissing):
+        token_acts.make(user=maker, actor=actor, **(said | {"reason": " "}))
     assert not ApiToken.objects.exists()
 
 

@@ -83,6 +83,13 @@ def test_a_weaker_cause_does_not_replace_a_stronger():
     assert Suppression.objects.get().cause == "hard_bounce"
 
 
+def test_of_two_strong_causes_the_first_stays():
+    suppressions.suppress(address="a@example.com", cause="hard_bounce", words="no such user")
+    suppressions.suppress(address="a@example.com", cause="manual", words="asked by telephone")
+    row = Suppression.objects.get()
+    assert (row.cause, row.words) == ("hard_bounce", "no such user")
+
+
 def test_what_was_lifted_does_not_block_and_can_come_again():
     suppressions.suppress(address="a@example.com", cause="hard_bounce")
     assert Suppression.objects.get().lift(by=None, now=timezone.now())

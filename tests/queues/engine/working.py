@@ -48,7 +48,9 @@ class Work:
         self.begin()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, failed: type[BaseException] | None, *_error: object) -> None:
+        if failed:
+            print(self.told())
         self.process.kill()
         self.process.wait()
         for session in self.sessions:
@@ -76,7 +78,7 @@ class Work:
 
     def told(self) -> str:
         """Its last words, for a failing test."""
-        return "\n".join(str(line.get("text") or line) for line in self.lines[-40:])
+        return "\n".join(str(line.get("text") or line) for line in self.lines[-100:])
 
     def started(self, *, count: int = 1, within: float = 25.0) -> int:
         """The session of the `count`-th cluster it started, as soon as all of its workers stand ready."""

@@ -1,0 +1,188 @@
+"""Enqueue: one row a key for ever, whoever comes at once; nothing of a transaction that was rolled back."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+
+from queues.engine import enqueue, transitions
+from queues.engine.enqueue import Entry
+from queues.engine.states import Status
+from queues.engine.tombstones import Tombstone
+from tests.queues.engine.conftest import T0, MakeJobs, job_queue
+from tests.queues.engine.threads import together, waits_for_a_lock
+from tests.samplequeue.models import Job
+
+
+def insert(*keys: str, **fields: Any) -> list[Entry]:
+    return enqueue.insert(
+        "job", Job, [{"idempotency_key": key, "content_hash": f"hash of {key}", **fields} for key in keys]
+    )
+
+
+@pytest.mark.django_db
+def test_rows_are_made_in_one_statement_and_answered_in_order(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(1):
+        entries = insert("c", "a", "b")
+
+    assert [Job.objects.get(pk=entry.item_id).idempotency_key for entry in entries] == ["c", "a", "b"]
+    assert not any(entry.repeated for entry in entries)
+    made = Job.objects.get(idempotency_key="a")
+    assert (made.status, made.attempts, made.version, made.content_hash) == ("pending", 0, 0, "hash of a")
+    assert made.due_at == made.created_at
+
+
+@pytest.mark.django_db
+def test_nothing_asked_nothing_done(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        assert insert() == []
+
+
+@pytest.mark.django_db
+def test_a_repeated_key_answers_the_earlier_row_and_its_content() -> None:
+    (first,) = insert("a", note="first")
+    again, new = insert("a", "b", note="second")
+
+    assert again == Entry(first.item_id, repeated=True, content_hash="hash of a")
+    assert not new.repeated
+    assert Job.objects.get(pk=first.item_id).note == "first"
+
+
+@pytest.mark.django_db
+def test_the_same_key_twice_in_one_call_is_one_row() -> None:
+    first, second, third = insert("a", "b", "a")
+
+    assert (first.repeated, third.repeated) == (False, True)
+    assert (third.item_id, third.content_hash) == (first.item_id, "hash of a")
+    assert second.item_id != first.item_id
+    assert Job.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_a_call_without_content_hashes() -> None:
+    entries = enqueue.insert("job", Job, [{"idempotency_key": "a"}, {"idempotency_key": "a"}])
+    assert [entry.repeated for entry in entries] == [False, True]
+
+
+@pytest.mark.django_db
+def test_a_buried_key_is_answered_for_ever(jobs: MakeJobs) -> None:
+    (job,) = jobs(1, status=Status.SUCCEEDED, content_hash="h")
+    transitions.bury(job_queue(), items=Job.objects.all(), now=T0)
+
+    gone, new = insert(job.idempotency_key, "new")
+
+    assert gone == Entry(job.pk, repeated=True, content_hash="h", buried="succeeded")
+    assert not new.repeated
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_tombstone_of_another_queue_says_nothing() -> None:
+    Tombstone.objects.create(queue="other", key="a", item_id=1, status="succeeded", buried_at=T0)
+    assert not insert("a")[0].repeated
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rolled_back_transaction_leaves_nothing_and_frees_the_key() -> None:
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        insert("a")
+        raise ZeroDivisionError
+    assert not Job.objects.exists()
+    assert not insert("a")[0].repeated
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sixteen_callers_with_one_key_make_one_row() -> None:
+    entries = together(*[lambda: insert("a", "b")] * 16)
+
+    assert Job.objects.count() == 2
+    assert sum(not pair[0].repeated for pair in entries) == 1
+    assert len({(pair[0].item_id, pair[1].item_id) for pair in entries}) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_callers_with_the_same_keys_in_another_order_do_not_deadlock() -> None:
+    keys = [f"key-{number:03}" for number in range(200)]
+
+    def caller(order: list[str]) -> Any:
+        def run() -> None:
+            with transaction.atomic():
+                insert(*order)
+
+        return run
+
+    together(*[caller(keys if number % 2 else keys[::-1]) for number in range(8)])
+
+    assert Job.objects.count() == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_that_another_transaction_is_just_inserting_is_waited_for(postgres: bool) -> None:
+    inserted, may_end = threading.Event(), threading.Event()
+
+    def first(fails: bool) -> None:
+        try:
+            with transaction.atomic():
+                insert("a")
+                inserted.set()
+                may_end.wait(30)
+                if fails:
+                    raise ZeroDivisionError
+        except ZeroDivisionError:
+            pass
+        finally:
+            connections.close_all()
+
+    for fails in (True, False):
+        inserted.clear()
+        may_end.clear()
+        thread = threading.Thread(target=first, args=(fails,))
+        thread.start()
+        assert inserted.wait(30)
+        waiter = threading.Timer(0, may_end.set) if not postgres else threading.Thread(target=_let_go, args=(may_end,))
+        waiter.start()
+        (entry,) = insert("a")
+        thread.join()
+        waiter.join()
+        assert entry.repeated is not fails
+        Job.objects.all().delete()
+
+
+def _let_go(may_end: threading.Event) -> None:
+    """Let the other transaction end once somebody waits for it."""
+    try:
+        while not waits_for_a_lock():
+            pass
+    finally:
+        may_end.set()
+        connections.close_all()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_that_is_just_being_buried_is_not_sent_again(jobs: MakeJobs, postgres: bool) -> None:
+    if not postgres:
+        pytest.skip("one writer at a time")
+    (job,) = jobs(1, status=Status.SUCCEEDED)
+    buried, may_end = threading.Event(), threading.Event()
+
+    def gravedigger() -> None:
+        with transaction.atomic():
+            transitions.bury(job_queue(), items=Job.objects.all(), now=T0)
+            buried.set()
+            may_end.wait(30)
+        connections.close_all()
+
+    thread = threading.Thread(target=gravedigger)
+    thread.start()
+    assert buried.wait(30)
+    waiter = threading.Thread(target=_let_go, args=(may_end,))
+    waiter.start()
+    (entry,) = insert(job.idempotency_key)
+    thread.join()
+    waiter.join()
+
+    assert (entry.repeated, entry.buried) == (True, "succeeded")
+    assert not Job.objects.exists()
