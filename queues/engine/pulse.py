@@ -103,12 +103,13 @@ class Pulse:
         )
         stands = recurring.standing(now=now, overdue=OVERDUE)
         clock, last = time.monotonic(), self.heard
+        fresh = beat is not None and beat != last.beat and last.at > float("-inf")  # what was there before tells nothing
         gap = clock - last.at > ROUND_SECONDS + 2 * self.beat_seconds
         self.heard = Heard(
             at=clock,
             since=clock if gap else last.since,
             beat=beat,
-            beat_at=clock if beat != last.beat and beat is not None else last.beat_at,
+            beat_at=clock if fresh else last.beat_at,
             standing_since=(clock if last.standing_since is None or gap else last.standing_since) if stands else None,
         )
 

@@ -150,22 +150,14 @@ def test_what_a_killed_one_left_is_ended_by_the_next(start: Any):
     assert up.end(signal.SIGINT) == 0
 
 
-def test_a_second_one_beside_it_says_so_and_harms_nothing(start: Any):
-    """One sentence, status 1, and the first one goes on."""
-    first = start()
-    first.until(READY)
-    family = first.family()
-    second = start()
-    assert str(first.process.pid) in second.until("already runs here")
-    assert second.process.wait(20) == 1
-    assert family <= first.family()
-    assert first.end(signal.SIGINT) == 0
-
-
-def test_a_dying_child_is_reported_and_started_again(start: Any):
-    """The workers' main process is killed; the web server never notices."""
+def test_a_second_one_and_a_dying_child_do_no_harm(start: Any):
+    """The second says so in one sentence; the workers' main process is killed, and the web server never notices."""
     up = start()
     up.until(READY)
+    second = start()
+    assert str(up.process.pid) in second.until("already runs here")
+    assert second.process.wait(20) == 1
+
     mark = f"{leftovers.CHILD}=work".encode()
     below = {other for other in up.family() if mark in Path(f"/proc/{other}/environ").read_bytes()}
     pid = up.note()["children"]["work"][0]

@@ -72,7 +72,7 @@ def test_nobody_makes_a_token_with_the_permissions_of_another():
 
 def test_the_rule_holds_below_the_form_too():
     _, maker = staff("add_apitoken")
-    said = {"name": "x", "lifetime": None, "reason": "x", "now": timezone.now()}
+    said: dict[str, Any] = {"name": "x", "lifetime": None, "reason": "x", "now": timezone.now()}
     actor = operations.Actor.of(maker)
     with pytest.raises(PermissionDenied):
         token_acts.make(user=User.objects.create_superuser("root"), actor=actor, **said)

@@ -1,4 +1,4 @@
-"""What recipients and providers say about a mail decides about the next one: through the queue, on a real SMTP server."""
+"""What recipients and providers say about a mail decides about the next: through the queue, on a real SMTP server."""
 
 from __future__ import annotations
 
