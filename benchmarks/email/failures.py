@@ -1,4 +1,4 @@
-"""Scenarios of failure: a killed worker, a database that ends its sessions, a server that hangs up, a reply that never comes."""
+"""Scenarios of failure: a killed worker, ended database sessions, a server that hangs up, a reply that never comes."""
 
 from __future__ import annotations
 
@@ -55,8 +55,7 @@ def reply_lost(trial: Trial, *, runs: int = 7) -> Measured:
 def _interrupted(trial: Trial, interrupt: Callable[[Worker], None], *, seconds: float) -> Measured:
     _begin(trial)
     process.run(trial.contender, "enqueue_many", numbers=trial.mails)
-    # The same point for every contender of a round.
-    at_mail = random.Random(trial.number).randrange(trial.mails // 6, trial.mails * 5 // 6)
+    at_mail = _somewhere(trial)
     with process.workers(trial.contender, environment=_environment(trial)) as (worker,):
         worker.go()
         trial.sink.wait_for(at_mail, seconds=60)
@@ -73,6 +72,13 @@ def _interrupted(trial: Trial, interrupt: Callable[[Worker], None], *, seconds: 
         "never sent": trial.mails - arrived.unique,
         "all sent after s": arrived.last_at - interrupted_at if arrived.unique == trial.mails else None,
     }
+
+
+def _somewhere(trial: Trial) -> int:
+    """A mail to interrupt at, the same for every contender of a round, and not where a batch of 50 or 100 ends."""
+    chance = random.Random(trial.number)
+    batches = max(2, trial.mails // 50)
+    return min(trial.mails - 5, 50 * chance.randrange(batches // 4, batches * 3 // 4) + chance.randrange(15, 35))
 
 
 def _begin(trial: Trial) -> None:

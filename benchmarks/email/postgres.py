@@ -65,13 +65,13 @@ def settle(database: str) -> None:
 def execute(database: str, statement: str) -> None:
     """Run one of our own statements."""
     with connect(database) as connection:
-        connection.execute(cast(LiteralString, statement))
+        connection.execute(cast("LiteralString", statement))
 
 
 def fetch(database: str, statement: str) -> list[tuple[object, ...]]:
     """Run one of our own queries."""
     with connect(database) as connection:
-        return connection.execute(cast(LiteralString, statement)).fetchall()
+        return connection.execute(cast("LiteralString", statement)).fetchall()
 
 
 def cut_sessions(database: str) -> int:

@@ -40,7 +40,8 @@ def drain(trial: Trial, *, hosts: int = 1, delay_ms: float = 0, null: bool = Fal
     ended_at, cpu = max(each.ended_at for each in figures), sum(each.cpu for each in figures)
     arrived = trial.sink.arrived()
     delivered = progress.read(process.PROGRESS).done if null else arrived.unique
-    measured: Measured = {"mails/s": delivered / (ended_at - began_at)} | _cpu(cpu, server_cpu, trial.mails)
+    measured: Measured = {"mails/s": delivered / (ended_at - began_at)}
+    measured |= _cpu(cpu, server_cpu, trial.mails)
     if not null:
         measured |= {
             "repeated": arrived.repeated,

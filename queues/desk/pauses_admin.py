@@ -112,7 +112,7 @@ class PauseAdmin(RecordAdmin):
         """When it resumes by itself."""
         return marks.moment(row.resume_at, now=timezone.now()) if row.resume_at else "staff resume it"
 
-    @display(description="")
+    @display(description="act")
     def resume_link(self, row: Pause) -> SafeString:
         """To the page that asks for a reason."""
         query = f"?{urlencode({'kind': row.kind})}" if row.kind else ""

@@ -156,7 +156,7 @@ class SuppressionAdmin(RecordAdmin):
         """What the other side or staff said."""
         return row.words[:120]
 
-    @display(description="")
+    @display(description="act")
     def lift_link(self, row: Suppression) -> SafeString | str:
         """To the page that asks for a reason."""
         if not row.in_force:

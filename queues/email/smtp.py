@@ -14,24 +14,21 @@ another: two round trips a mail. What goes wrong is told apart by how far the ma
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 import smtplib
 import socket
-import ssl
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
-from django.core.mail import DNS_NAME
-
-from queues.email import addresses, classify, mime
+from queues.email import addresses, classify, mime, smtp_connect
 from queues.email.mail import Mail
 from queues.email.receipt import Receipt
+from queues.email.smtp_connect import Server
 from queues.engine import outcomes
 
 REPLY_MAX = 65_536
 """Octets of one reply; more is not SMTP."""
+READ_OCTETS = 8192
 PIPELINE_MAX = 100
 """Commands in one write: with more, both sides could wait for the other to read (RFC 2920 section 3.1)."""
 SLOWEST_OCTETS_A_SECOND = 50_000
@@ -42,26 +39,6 @@ _OK_ID = re.compile(r"(?i)(?:\d\.\d\.\d )?ok:? <?([\w.@+-]{20,200})")
 """Amazon SES says `250 Ok 0100018c…`."""
 
 type Reply = tuple[int, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where to connect and how; made by transports.parse."""
-
-    host: str
-    port: int
-    implicit_tls: bool = False
-    starttls: bool = False
-    """Insist on STARTTLS and a good certificate."""
-    user: str = ""
-    password: str = field(default="", repr=False)
-    connect_seconds: float = 10.0
-    command_seconds: float = 30.0
-    after_data_seconds: float = 60.0
-    max_mails: int = 100
-    """After so many mails a connection is replaced; servers count, too."""
-    ehlo: str = ""
-    ca_file: str = ""
 
 
 class _Lost(Exception):
@@ -104,13 +81,12 @@ class SmtpConnection:
 
     def send_bytes(self, content: bytes, *, sender: str, recipients: Sequence[str]) -> Receipt:
         """Hand over a built message. Lines end with CRLF, the last one too; raises as `send` does."""
-        if self._served >= self.server.max_mails:
+        if self._served >= self.server.max_mails or self._buffer:  # a reply that nobody asked for
             self.close()
         kept = self._sock is not None
         try:
             return self._transaction(content, sender, recipients)
         except _Lost as lost:
-            self._drop()
             if not (kept and lost.before_mail):
                 raise _outcome(lost) from None
             if lost.code == "timeout":
@@ -119,7 +95,6 @@ class SmtpConnection:
         try:
             return self._transaction(content, sender, recipients)
         except _Lost as lost:
-            self._drop()
             raise _outcome(lost) from None
 
     def close(self) -> None:
@@ -133,11 +108,22 @@ class SmtpConnection:
     # --- one mail ---
 
     def _transaction(self, content: bytes, sender: str, recipients: Sequence[str]) -> Receipt:
+        try:
+            return self._converse(content, sender, recipients)
+        except outcomes.Outcome:
+            raise
+        except BaseException:  # lost or interrupted: replies may be outstanding, the next mail must not read them
+            self._drop()
+            raise
+
+    def _converse(self, content: bytes, sender: str, recipients: Sequence[str]) -> Receipt:
         if self._sock is None:
             self._connect()
         commands = self._envelope(content, sender, recipients)
         mail_reply, *rcpt_replies = self._dialogue(commands, skip=len(commands) - len(recipients) - 2)
         if mail_reply[0] // 100 != 2:
+            if rcpt_replies and rcpt_replies[-1][0] == 354:
+                self._drop()  # it waits for a message of nobody
             raise classify.smtp_outcome(*mail_reply, stage="mail")
         data_reply = rcpt_replies.pop()
         refused = {
@@ -245,7 +231,7 @@ class SmtpConnection:
                 raise _Lost("not SMTP: a line without end", code="garbage")
             try:
                 self._sock.settimeout(max(deadline - time.monotonic(), 0.001))
-                received = self._sock.recv(REPLY_MAX)
+                received = self._sock.recv(READ_OCTETS)
             except OSError as error:
                 raise _lost(error) from None
             if not received:
@@ -255,39 +241,12 @@ class SmtpConnection:
     # --- connection ---
 
     def _connect(self) -> None:
-        server = self.server
-        where = f"{server.host}:{server.port}"
-        smtp = None
-        try:
-            smtp = self._greeted()
-            assert smtp.sock is not None
-            smtp.sock.settimeout(server.command_seconds)
-            smtp.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            smtp.ehlo_or_helo_if_needed()
-            if server.starttls:
-                smtp.starttls(context=_tls(server.ca_file))
-                smtp.ehlo_or_helo_if_needed()
-            if server.user:
-                smtp.login(server.user, server.password)
-        except (OSError, smtplib.SMTPException, ValueError) as error:
-            if smtp is not None:
-                smtp.close()
-            words, code = _connect_failure(error)
-            raise classify.TransportDown(f"{where}: {words}", code=code) from None
+        smtp = smtp_connect.connect(self.server)
         self._smtp, self._sock = smtp, smtp.sock
         self._pipelining, self._smtputf8 = smtp.has_extn("pipelining"), smtp.has_extn("smtputf8")
         size = smtp.esmtp_features.get("size", "")
         self._size = (int(size) if size.isdigit() else 0) if smtp.has_extn("size") else None
         self._served, self._dirty, self._buffer = 0, False, b""
-
-    def _greeted(self) -> smtplib.SMTP:
-        server = self.server
-        name = server.ehlo or _own_name()
-        if server.implicit_tls:
-            return smtplib.SMTP_SSL(
-                server.host, server.port, name, timeout=server.connect_seconds, context=_tls(server.ca_file)
-            )
-        return smtplib.SMTP(server.host, server.port, name, timeout=server.connect_seconds)
 
     def _drop(self) -> None:
         smtp, self._smtp, self._sock, self._buffer, self._served = self._smtp, None, None, b"", 0
@@ -306,35 +265,3 @@ def _outcome(lost: _Lost) -> outcomes.Outcome:
     if lost.before_mail and lost.code == "smtp 421":
         return classify.TransportDown(lost.words, code=lost.code)
     return outcomes.Transient(lost.words, code=lost.code)
-
-
-def _connect_failure(error: Exception) -> tuple[str, str]:
-    """Words and code of a failure to connect, to agree on TLS or to log in."""
-    match error:
-        case smtplib.SMTPResponseException():
-            said = error.smtp_error
-            words = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-            return f"{error.smtp_code} {words}", f"smtp {error.smtp_code}"
-        case ssl.SSLCertVerificationError():
-            return f"certificate: {error.verify_message}", "tls certificate"
-        case ssl.SSLError():
-            return f"TLS: {error.reason}", "tls"
-        case socket.gaierror():
-            return f"no such host: {error.strerror}", "dns"
-        case TimeoutError():
-            return "no answer in time", "connect timeout"
-        case ConnectionRefusedError():
-            return "connection refused", "connection refused"
-        case _:
-            return str(error) or type(error).__name__, "connect"
-
-
-@functools.cache
-def _tls(ca_file: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=ca_file or None)
-
-
-@functools.cache
-def _own_name() -> str:
-    name = str(DNS_NAME)
-    return name if "." in name else "[127.0.0.1]"

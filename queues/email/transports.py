@@ -28,7 +28,8 @@ from queues.email import mime
 from queues.email.anymail_transport import PROVIDERS, AnymailTransport
 from queues.email.mail import Mail
 from queues.email.receipt import Receipt
-from queues.email.smtp import Server, SmtpConnection
+from queues.email.smtp import SmtpConnection
+from queues.email.smtp_connect import Server
 from queues.engine import outcomes
 
 _COMMA = re.compile(r",\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)")

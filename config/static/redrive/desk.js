@@ -1,5 +1,8 @@
 // Lists of items: one box that chooses all rows of the page, and how many are chosen. Works without it, row by row.
 
+// Unfold's frame has no main landmark.
+document.addEventListener("DOMContentLoaded", () => document.getElementById("main")?.setAttribute("role", "main"));
+
 document.addEventListener("DOMContentLoaded", () => {
   const ticks = [...document.querySelectorAll(".desk-tick")];
   if (!ticks.length) return;

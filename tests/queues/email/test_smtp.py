@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from queues.email import classify, mime
 from queues.email.mail import File, Mail
-from queues.email.smtp import Server, SmtpConnection
+from queues.email.smtp import SmtpConnection
+from queues.email.smtp_connect import Server
 from queues.engine import outcomes
 from tests.smtp_sink import Sink
 
@@ -221,6 +222,30 @@ def test_a_connection_closed_while_idle_costs_the_next_mail_nothing(
 
     assert sink.count() == 5
     assert sink.connections() == 5
+
+
+def test_a_reply_too_many_is_not_taken_for_the_next_mails(sink: Sink, connection: SmtpConnection) -> None:
+    sink.set_behaviour("message:250 2.0.0 taken\r\n250 2.0.0 and again", times=1)
+    connection.send(mail(1))
+    connection.send(mail(2))
+
+    assert sink.copies() == {"<2@example.com>": 1}
+    assert sink.connections() == 2
+
+
+def test_an_interrupted_mail_leaves_no_connection_in_the_middle_of_it(
+    sink: Sink, connection: SmtpConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interruption:
+        interruption.setattr(SmtpConnection, "_message", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            connection.send(mail(1))
+    connection.send(mail(2))
+
+    assert sink.copies() == {"<2@example.com>": 1}
 
 
 def test_a_mail_that_breaks_every_connection_is_charged_and_no_other_is(sink: Sink, connection: SmtpConnection) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +23,12 @@ def insert(*keys: str, **fields: Any) -> list[Entry]:
     return enqueue.insert(
         "job", Job, [{"idempotency_key": key, "content_hash": f"hash of {key}", **fields} for key in keys]
     )
+
+
+def bury_all() -> None:
+    """As the daily pruning does it: tombstones first, rows at the next call."""
+    transitions.bury(job_queue(), items=Job.objects.all(), now=T0)
+    transitions.bury(job_queue(), items=Job.objects.all(), now=T0 + timedelta(minutes=2))
 
 
 @pytest.mark.django_db
@@ -70,7 +78,7 @@ def test_a_call_without_content_hashes() -> None:
 @pytest.mark.django_db
 def test_a_buried_key_is_answered_for_ever(jobs: MakeJobs) -> None:
     (job,) = jobs(1, status=Status.SUCCEEDED, content_hash="h")
-    transitions.bury(job_queue(), items=Job.objects.all(), now=T0)
+    bury_all()
 
     gone, new = insert(job.idempotency_key, "new")
 
@@ -154,7 +162,8 @@ def test_a_key_that_another_transaction_is_just_inserting_is_waited_for(postgres
 def _let_go(may_end: threading.Event) -> None:
     """Let the other transaction end once somebody waits for it."""
     try:
-        while not waits_for_a_lock():
+        give_up = time.monotonic() + 10
+        while not waits_for_a_lock() and time.monotonic() < give_up:
             pass
     finally:
         may_end.set()
@@ -166,23 +175,24 @@ def test_a_key_that_is_just_being_buried_is_not_sent_again(jobs: MakeJobs, postg
     if not postgres:
         pytest.skip("one writer at a time")
     (job,) = jobs(1, status=Status.SUCCEEDED)
-    buried, may_end = threading.Event(), threading.Event()
+    transitions.bury(job_queue(), items=Job.objects.all(), now=T0)
+    deleted, may_end = threading.Event(), threading.Event()
 
     def gravedigger() -> None:
         with transaction.atomic():
-            transitions.bury(job_queue(), items=Job.objects.all(), now=T0)
-            buried.set()
+            assert transitions.bury(job_queue(), items=Job.objects.all(), now=T0 + timedelta(minutes=2)) == 1
+            deleted.set()
             may_end.wait(30)
         connections.close_all()
 
     thread = threading.Thread(target=gravedigger)
     thread.start()
-    assert buried.wait(30)
-    waiter = threading.Thread(target=_let_go, args=(may_end,))
-    waiter.start()
-    (entry,) = insert(job.idempotency_key)
+    assert deleted.wait(30)
+    (during,) = insert(job.idempotency_key)
+    may_end.set()
     thread.join()
-    waiter.join()
+    (after,) = insert(job.idempotency_key)
 
-    assert (entry.repeated, entry.buried) == (True, "succeeded")
+    assert (during.repeated, during.item_id) == (True, job.pk)
+    assert (after.repeated, after.item_id, after.buried) == (True, job.pk, "succeeded")
     assert not Job.objects.exists()

@@ -49,7 +49,8 @@ def mail(address: str = "anna@example.com", **wished: Any) -> None:
 
 
 def settled(session: int) -> None:
-    """Wait until no worker of the cluster is at a task, and one of the idle ones waits in the queue's pipe."""
+    """Wait until the cluster has shown that it works and no worker is at a task: one of them waits in the queue's pipe."""
+    until(Heartbeat.objects.filter(name__startswith="cluster:").exists)
     busy = residence.stop_file().parent / "busy"
     until(lambda: not any(busy.iterdir()) and any(working.reads(pid) for pid in working.workers(session)))
 
