@@ -14,6 +14,7 @@ TABLE = [
     Recurring(name="drain email", task="queues.tasks.drain", args=("email",), minutes=1, queue="email"),
     Recurring(name="drain webhook", task="queues.tasks.drain", args=("webhook",), minutes=5, queue="webhook"),
     Recurring(name="reclaim lost leases", task="queues.tasks.reclaim", minutes=1),
+    Recurring(name="adopt tracking events", task="queues.tasks.adopt_tracking", minutes=1),
     # At different times of the night, so that they do not take all workers at once.
     Recurring(name="clean rate counters", task="queues.tasks.clean_rate_counters", daily_at=time(2, 10)),
     Recurring(name="remove old mail", task="queues.tasks.remove_old_mail", daily_at=time(2, 40), timeout=LONG),

@@ -12,5 +12,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("queues.urls")),
 ]
 
+# Strangers see no traceback; who asks for JSON is answered in it.
+handler404 = "queues.desk.api.errors.page_not_found"
+handler500 = "queues.desk.api.errors.server_error"
+
 if settings.DEMO:
     urlpatterns.append(path("demo/", include("config.demo.urls")))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connections
 
 from tests import chromium
 
@@ -45,6 +46,7 @@ def page(live_server: Any, complaints: Complaints, monkeypatch: pytest.MonkeyPat
         opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         opened.on("response", lambda got: complaints.append(f"{got.status} {got.url}") if got.status >= 500 else None)
         yield opened
+        connections.close_all()  # this loop's own, which nobody sees once it has ended
         context.close()
         browser.close()
     assert list(complaints) == []

@@ -25,8 +25,8 @@ class Server:
     user: str = ""
     password: str = field(default="", repr=False)
     connect_seconds: float = 10.0
-    command_seconds: float = 30.0
-    after_data_seconds: float = 60.0
+    command_seconds: float = 15.0
+    after_data_seconds: float = 30.0
     max_mails: int = 100
     """After so many mails a connection is replaced; servers count, too."""
     ehlo: str = ""

@@ -27,7 +27,7 @@ from django.utils import timezone
 from queues.engine import claim, limiter, pauses, settle, settling, transitions
 from queues.engine.item import QueueItem
 from queues.engine.outcomes import Snooze, Transient
-from queues.engine.registry import Queue
+from queues.engine.registry import Queue, Settled
 from queues.engine.states import Priority
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ GATHER_SECONDS = 0.002
 """How long a group waits for the other hands, so that one commit serves more of them."""
 SWEEP_SECONDS = 5.0
 """How often lost leases are taken back and expired items cancelled while draining."""
-ENDING_SECONDS = 32.0
+ENDING_SECONDS = 42.0
 """How long the end of a drain waits for handlers still at work; every network call's time-out is shorter."""
 RECONNECT_SECONDS = 25.0
 """How long a drain goes on trying while the database is away; past it the leases have run out."""
@@ -65,10 +65,11 @@ class _Hand:
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """What a hand, or the limiter, has to say of an item; without a settlement it was not run at all."""
+    """What a hand, or the limiter, has to say of an item."""
 
     item: QueueItem
-    settlement: settle.Settlement | None
+    settlement: settle.Settlement | Settled | None
+    """To be written; written by the handler itself; or None: it was not run at all."""
     hand: _Hand | None = None
 
 
@@ -242,11 +243,13 @@ class Drain:
             self.queue.close()
             connections.close_all()
 
-    def _attempt(self, item: QueueItem, context: Any) -> settle.Settlement:
+    def _attempt(self, item: QueueItem, context: Any) -> settle.Settlement | Settled:
         started_at = self.clock()
         with structlog.contextvars.bound_contextvars(queue=self.queue.name, item=item.pk, attempt=item.attempts):
             try:
                 result: Any = self.queue.handler(item, context)
+                if isinstance(result, Settled):
+                    return result
                 return settle.decide(self.queue, item, result, started_at=started_at, now=self.clock())
             except BaseException as outcome:  # the one place: whatever a handler raises ends its attempt
                 try:
@@ -268,9 +271,10 @@ class Drain:
             pass
         if not ended:
             return
-        settlements = [each.settlement for each in ended if each.settlement is not None]
+        settlements = [each.settlement for each in ended if isinstance(each.settlement, settle.Settlement)]
         self.counts += settling.write(self.queue, settlements, clock=self.clock)
-        self._refund(each.item for each in ended if not (each.settlement and settling.used(each.settlement)))
+        self.counts += Counter(each.settlement.verdict for each in ended if isinstance(each.settlement, Settled))
+        self._refund(each.item for each in ended if not settling.used(each.settlement))
         for each in ended:
             self._drop(each.item)
             if each.hand is not None:

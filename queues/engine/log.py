@@ -41,7 +41,7 @@ ADDRESS = re.compile(
 )
 RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=://)[^\s/@]{1,500}(?:@[^\s/@]{1,500})*@"), f"{MASKED}@"),  # smtp://user:password@host
-    (re.compile(r"\b(sk|rk|pk|whsec|re|key|xox[bp])_(live_|test_)?[A-Za-z0-9_]{8,}"), rf"\1_{MASKED}"),
+    (re.compile(r"\b(sk|rk|pk|whsec|re|rdr|key|xox[bp])_(live_|test_)?[A-Za-z0-9_]{8,}"), rf"\1_{MASKED}"),
     (re.compile(r"\b(Bearer|Basic|Token)\s+[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE), rf"\1 {MASKED}"),
     (
         re.compile(r"(?<=[?&;])([\w.-]*(?:token|secret|key|password|signature|sig|code)[\w.-]*)=[^&\s\"']+", re.I),

@@ -103,7 +103,9 @@ class Pulse:
         )
         stands = recurring.standing(now=now, overdue=OVERDUE)
         clock, last = time.monotonic(), self.heard
-        fresh = beat is not None and beat != last.beat and last.at > float("-inf")  # what was there before tells nothing
+        fresh = (
+            beat is not None and beat != last.beat and last.at > float("-inf")
+        )  # what was there before tells nothing
         gap = clock - last.at > ROUND_SECONDS + 2 * self.beat_seconds
         self.heard = Heard(
             at=clock,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 TEXTS = ("CharField", "TextField", "EmailField", "URLField", "SlugField")
 
 
@@ -28,13 +30,21 @@ class Records:
     """How values are stored that JSON cannot carry as they are."""
 
     def dump(self, rows: Iterable[Mapping[str, Any]]) -> str:
-        """The JSON parameter for `source`. A missing name, or None, is NULL."""
+        """The JSON parameter for `source`. A missing name, or None, is NULL. Raises ValueError for NUL.
+
+        Not as ASCII: half a surrogate pair must fail in the driver, for SQLite would store what it cannot read again.
+        """
         if self.prepare:
             rows = [
                 {name: self.prepare[name](value) if name in self.prepare and value is not None else value for name, value in row.items()}
                 for row in rows
             ]
-        return json.dumps(rows if isinstance(rows, list) else list(rows), default=str, separators=(",", ":"))
+        text = json.dumps(
+            rows if isinstance(rows, list) else list(rows), default=str, separators=(",", ":"), ensure_ascii=False
+        )
+        if NUL.search(text):
+            raise ValueError("a value holds NUL, which no database keeps: SQLite would cut the text there")
+        return text
 
 
 @functools.cache

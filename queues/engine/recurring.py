@@ -124,7 +124,7 @@ def after_migrate(*, using: str, **_signal: Any) -> None:
 def standing(*, now: datetime, overdue: timedelta) -> bool:
     """Whether one of our rows should have run that long ago: the scheduler wakes every 30 s, so it stands still."""
     ours = Schedule.objects.filter(name__startswith=PREFIX, next_run__lt=now - overdue)
-    return ours.exclude(repeats=0).exists()
+    return bool(ours.exclude(repeats=0).exists())
 
 
 def _change(row: Schedule, entry: Recurring, *, now: datetime) -> bool:

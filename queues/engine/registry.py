@@ -32,6 +32,13 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """A handler's word that it wrote its own settlement, in the transaction of its effects (`settle.here`)."""
+
+    verdict: str = "ack"
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """One allowance an item needs: the setting's name (`email.recipient`) and whose (`a@x.com`)."""
 

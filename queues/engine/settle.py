@@ -22,8 +22,8 @@ from django.db import connections, models, router, transaction
 from queues.engine import records
 from queues.engine.attempts import Attempt
 from queues.engine.item import QueueItem
-from queues.engine.outcomes import Cancel, Permanent, Snooze, Transient, Uncertain, clean
-from queues.engine.registry import Done, OnDead, Queue
+from queues.engine.outcomes import Cancel, Outcome, Permanent, Snooze, Transient, Uncertain, clean
+from queues.engine.registry import Done, OnDead, Queue, Settled
 from queues.engine.states import Status
 
 log = structlog.get_logger(__name__)
@@ -115,6 +115,37 @@ def settle(queue: Queue, settlements: Sequence[Settlement]) -> set[int]:
     for settlement in settlements:
         _report(queue, settlement, held=settlement.item.pk in held)
     return held
+
+
+class LeaseLost(Transient):
+    """Another worker may have the item by now: whatever this one did for it must be rolled back."""
+
+
+def hold(item: QueueItem) -> None:
+    """Inside a handler's transaction: lock the item's row and make sure that its lease is still ours.
+
+    Raises LeaseLost. Until the transaction ends nobody can reclaim the item.
+    """
+    rows = type(item)._default_manager.select_for_update().filter(
+        pk=item.pk, lease_token=item.lease_token, status=Status.PROCESSING
+    )
+    if not rows.values_list("pk", flat=True).first():
+        raise LeaseLost("the lease ran out before the work was done", code="lease lost")
+
+
+def here(
+    queue: Queue, item: QueueItem, result: Done | Outcome | None, *, started_at: datetime, now: datetime
+) -> Settled:
+    """Settle one item inside the caller's transaction, so that its effects and the settlement are one.
+
+    Raises LeaseLost, which must roll the transaction back. The handler then returns what this returns.
+    """
+    settlement = decide(queue, item, result, started_at=started_at, now=now)
+    if item.pk not in _write(queue, [settlement], router.db_for_write(queue.model)):
+        raise LeaseLost("the lease ran out before the work was done", code="lease lost")
+    if settlement.effect is not None:
+        settlement.effect()
+    return Settled(settlement.verdict)
 
 
 def _retry(

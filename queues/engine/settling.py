@@ -12,7 +12,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connections, router
 
 from queues.engine import settle
-from queues.engine.registry import Queue
+from queues.engine.registry import Queue, Settled
 
 log = structlog.get_logger(__name__)
 
@@ -45,9 +45,11 @@ def write(queue: Queue, settlements: Sequence[settle.Settlement], *, clock: Call
     return Counter()
 
 
-def used(settlement: settle.Settlement) -> bool:
+def used(settlement: settle.Settlement | Settled | None) -> bool:
     """Whether the attempt used what the limiter granted it: the other side was asked."""
-    return settlement.charged and settlement.verdict != "cancel"
+    if isinstance(settlement, settle.Settlement):
+        return settlement.charged and settlement.verdict != "cancel"
+    return settlement is not None
 
 
 def _singly(

@@ -171,7 +171,7 @@ def bury(queue: Queue, *, items: models.QuerySet[QueueItem], now: datetime) -> i
         old = Tombstone.objects.filter(queue=queue.name, key__in=keyed, buried_at__lte=now - TOMBSTONE_FIRST)
         ids = {pk for pk, key, _, _ in rows if key not in keyed} | set(old.values_list("item_id", flat=True))
         Attempt.objects.filter(queue=queue.name, item_id__in=ids).delete()
-        queue.model._default_manager.filter(pk__in=ids).delete()
+        queue.model._default_manager.filter(pk__in=ids).only("pk").delete()
     return len(ids)
 
 

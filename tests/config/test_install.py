@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -44,35 +43,59 @@ def command(place: Path, name: str, script: str) -> None:
 def test_without_python_it_says_so_in_one_sentence(place: Path):
     """An old Python counts as none."""
     command(place, "python3", "exit 1")
+    sentence = "Redrive needs Python 3.12 or newer (3.13 is best); install it, or install uv, and try again.\n"
     result = install(place)
-    assert result.returncode == 1
-    assert result.stderr == (
-        "Redrive needs Python 3.12 or newer (3.13 is best); install it, or install uv, and try again.\n"
-    )
+    assert (result.returncode, result.stderr) == (1, sentence)
+    command(place, "uv", "exit 2")  # no Python, and no way to fetch one
+    result = install(place)
+    assert (result.returncode, result.stderr) == (1, sentence)
 
 
-def test_a_second_run_does_nothing(place: Path):
+@pytest.fixture
+def python(place: Path) -> Path:
+    """A .venv whose Python is a script: it notes what it is asked, and never installs anything."""
+    script = place / ".venv" / "bin" / "python"
+    script.parent.mkdir(parents=True)
+    command(place, "noted", f'echo "$@" >>{place}/asked; exit "$(cat {place}/status)"')
+    script.write_text('#!/bin/sh\nif [ "$3" = install ]; then exec noted pip "$@"; fi\n')
+    script.chmod(0o755)
+    return script
+
+
+def asked(place: Path) -> list[str]:
+    """What the installers were asked so far."""
+    return [line.split()[0] for line in (place / "asked").read_text().splitlines()]
+
+
+def test_a_second_run_does_nothing(place: Path, python: Path):
     """The packages are asked for once per set of pins; an interrupted install is done again."""
-    python = place / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.symlink_to(sys.executable)
-    command(place, "uv", 'echo "$@" >>asked; exit "$(cat status)"')
     (place / "status").write_text("1")
     assert install(place).returncode == 1
     (place / "status").write_text("0")
     assert install(place).returncode == 0
-    asked = (place / "asked").read_text().splitlines()
-    assert len(asked) == 2
-    assert "--require-hashes -r requirements-test.txt" in asked[0]
+    assert asked(place) == ["pip", "pip"]
+    assert "--require-hashes -r requirements-test.txt" in (place / "asked").read_text()
 
     again = install(place)
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
-    assert len((place / "asked").read_text().splitlines()) == 2
+    assert asked(place) == ["pip", "pip"]
 
     with (place / "requirements-test.txt").open("a") as pins:
         pins.write("# changed\n")
     assert install(place).returncode == 0
-    assert len((place / "asked").read_text().splitlines()) == 3
+    assert asked(place) == ["pip", "pip", "pip"]
+
+
+def test_uv_is_used_where_there_is_one_and_pip_where_it_fails(place: Path, python: Path):
+    """uv has settings of its own; a machine may be set up for pip alone."""
+    (place / "status").write_text("0")
+    command(place, "uv", 'exec noted uv "$@"')
+    assert install(place).returncode == 0
+    assert asked(place) == ["uv"]
+    (place / ".venv" / ".installed").unlink()
+    command(place, "uv", 'noted uv "$@"; exit 2')
+    assert install(place).returncode == 0
+    assert asked(place) == ["uv", "uv", "pip"]
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-test.txt"])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
 from django_q.conf import Conf
-from django_q.models import Schedule
+from django_q.models import OrmQ, Schedule
 
-from queues.engine import heartbeats, recurring, supervise
+from queues.engine import heartbeats, recurring, registry, supervise, wake
 from queues.engine.cluster import Cluster
 from queues.engine.pulse import Heard, Pulse
 from queues.engine.recurring import Recurring
 from queues.engine.supervise import Supervisor
+from tests.queues.engine.conftest import job_queue
 from tests.samplequeue.models import Job
 
 BEGUN = 1_000_000.0
@@ -134,7 +136,7 @@ def test_restarts_come_at_growing_distances(supervisor: Supervisor, monkeypatch:
     """At once, after 1 s, 2 s, ... up to a minute; a steady life in between, and it begins anew."""
     assert isinstance(supervisor.cluster, Processes)
     clock = BEGUN
-    monkeypatch.setattr(supervise.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(supervise, "time", SimpleNamespace(monotonic=lambda: clock))
     waits = []
     for lived in (1, 1, 1, 1, 1, 1, 1, 1, 1, 700, 1):
         clock += lived
@@ -181,8 +183,6 @@ class TestPulse:
 
     def test_it_asks_through_the_machines_own_queue(self, pulse: Pulse) -> None:
         """Once in a while, and only while somebody is there to answer."""
-        from django_q.models import OrmQ
-
         pulse.round()
         pulse.round()
         (asked,) = OrmQ.objects.all()
@@ -209,13 +209,8 @@ class TestPulse:
 
     def test_work_that_nobody_came_for_is_hinted_at_once(self, pulse: Pulse, monkeypatch: pytest.MonkeyPatch) -> None:
         """Once for the same first item: if a pause holds it, drains that find nothing are not started all day."""
-        from queues.engine import registry, wake
-        from queues.engine.policy import RetryPolicy
-        from queues.engine.registry import Queue
-
         hints: list[str] = []
-        queue = Queue(name="job", model=Job, policy=RetryPolicy(1), handler=lambda item, context: None)
-        monkeypatch.setattr(registry, "all_queues", lambda: [queue])
+        monkeypatch.setattr(registry, "all_queues", lambda: [job_queue()])
         monkeypatch.setattr(wake, "soon", hints.append)
         now = timezone.now()
         Job.objects.create(idempotency_key="later", due_at=now + timedelta(minutes=1))

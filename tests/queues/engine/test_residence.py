@@ -10,17 +10,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import connection
 
 from queues.engine import residence
 from queues.engine.registry import Queue
 from tests.queues.engine.conftest import MakeJobs, job_queue
-from tests.queues.engine.working import until
 from tests.samplequeue.models import Job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SOON = timedelta(seconds=20)
+SOON = timedelta(seconds=2)
 HOLDER = """
 import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.queues.engine.cluster_settings"
@@ -142,12 +142,12 @@ def test_a_drain_under_the_stop_sign_takes_nothing(jobs: MakeJobs) -> None:
     assert handled(job_queue()) == 2
 
 
-def test_two_databases_do_not_meet(settings: object, jobs: MakeJobs) -> None:
+def test_two_databases_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two installations on one machine have folders of their own, which only their user may enter."""
     here = residence.stop_file().parent
     assert here.stat().st_mode & 0o777 == 0o700
-    settings.DATABASES = {"default": {"ENGINE": "x", "NAME": "elsewhere"}}  # type: ignore[attr-defined]
-    there = residence.stop_file().parent
-    until(there.exists)
+    with monkeypatch.context() as other:
+        other.setitem(settings.DATABASES["default"], "NAME", "elsewhere")
+        there = residence.stop_file().parent
     assert there != here
     there.rmdir()

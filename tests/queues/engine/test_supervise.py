@@ -19,6 +19,7 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from queues.email import emails
+from queues.email.models import EmailMessage
 from queues.engine import residence, wake
 from queues.engine.heartbeats import Heartbeat
 from tests.queues.engine import working
@@ -49,7 +50,7 @@ def mail(address: str = "anna@example.com", **wished: Any) -> None:
 
 
 def settled(session: int) -> None:
-    """Wait until the cluster has shown that it works and no worker is at a task: one of them waits in the queue's pipe."""
+    """Wait until the cluster has answered once, and no worker is at a task: one waits in the queue's pipe."""
     until(Heartbeat.objects.filter(name__startswith="cluster:").exists)
     busy = residence.stop_file().parent / "busy"
     until(lambda: not any(busy.iterdir()) and any(working.reads(pid) for pid in working.workers(session)))
@@ -126,7 +127,7 @@ def test_sigterm_ends_at_once_although_a_drain_is_resident(child_environment: di
         assert work.wait_for("supervisor.ended")["by_itself"]
         assert working.members(session) == set()
     assert not residence.stop_file().exists()
-    (message,) = emails.EmailMessage.objects.all()
+    (message,) = EmailMessage.objects.all()
     assert message.status == "retrying"
     assert message.last_code != "lost"
 
