@@ -11,7 +11,7 @@ from queues.email import retention, tracking
 from queues.engine import heartbeats, limiter, registry, residence, transitions
 
 RESIDENT = timedelta(seconds=45)
-"""How long a drain stays for items that fall due meanwhile; with its ending (42 s) below django-q2's time-out (90 s)."""
+"""How long a drain stays for items that fall due meanwhile; with its ending (42 s) below the time-out (90 s)."""
 HEARTBEATS_KEPT = timedelta(days=7)
 """A machine that was silent that long is not missed any more."""
 

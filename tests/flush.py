@@ -1,4 +1,4 @@
-"""Emptying PostgreSQL's tables between tests in milliseconds: DELETE where rows are, instead of TRUNCATE of everything."""
+"""Emptying PostgreSQL's tables between tests in milliseconds: DELETE where rows are, not TRUNCATE of everything."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ def install() -> None:
         names = ", ".join("'" + table.replace("'", "''") + "'" for table in tables)
         return [DELETE_WHERE_ROWS_ARE.format(names=names)] if tables else []
 
-    DatabaseOperations.sql_flush = sql_flush  # type: ignore[method-assign]
+    DatabaseOperations.sql_flush = sql_flush  # type: ignore[assignment,method-assign]

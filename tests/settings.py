@@ -28,7 +28,9 @@ KNOWN = {
     "VAPID_PRIVATE_KEY": "",
 }
 # What a test sets for its own child processes.
-KNOWN |= {name: os.environ[f"TEST_{name}"] for name in ("EMAIL_DELIVERY_URL", "RATE_LIMITS") if f"TEST_{name}" in os.environ}
+KNOWN |= {
+    name: os.environ[f"TEST_{name}"] for name in ("EMAIL_DELIVERY_URL", "RATE_LIMITS") if f"TEST_{name}" in os.environ
+}
 os.environ.update(KNOWN)
 POSTGRES = os.environ.get("TEST_DATABASE_URL") if os.environ.get("TEST_ON") != "sqlite" else None
 os.environ["DATABASE_URL"] = POSTGRES or f"sqlite:///{TEST_VAR / 'db.sqlite3'}"

@@ -27,7 +27,28 @@ FAILURES = (
     ("uncertain", "It may have arrived: the server's answer was lost and no report of it came.", 2),
 )
 """Cause, words, and how many dead letters of it."""
-NAMES = "Anna Ben Chiara David Elif Finn Greta Hugo Ines Jonas Kaya Luca Mira Noah Olga Paul Rosa Sami Tilda Yusuf".split()
+NAMES = [
+    "Anna",
+    "Ben",
+    "Chiara",
+    "David",
+    "Elif",
+    "Finn",
+    "Greta",
+    "Hugo",
+    "Ines",
+    "Jonas",
+    "Kaya",
+    "Luca",
+    "Mira",
+    "Noah",
+    "Olga",
+    "Paul",
+    "Rosa",
+    "Sami",
+    "Tilda",
+    "Yusuf",
+]
 EVENTS = ("Night of the Strings", "Jazz on the River", "The Lighthouse Tour", "Summer Choir", "Small Hours")
 CITIES = ("Hamburg", "Leipzig", "Basel", "Graz")
 
@@ -83,10 +104,21 @@ def history(*, now: datetime) -> int:
         else:
             _arrive(message, at + timedelta(seconds=chance.uniform(0.2, 2)), chance.random() < 0.8, attempts)
         message.version = message.runs
-    fields = (
-        "status created_at due_at attempts runs version last_code last_words succeeded_at dead_at"
-        " provider delivered_at uncertain_at"
-    ).split()
+    fields = [
+        "status",
+        "created_at",
+        "due_at",
+        "attempts",
+        "runs",
+        "version",
+        "last_code",
+        "last_words",
+        "succeeded_at",
+        "dead_at",
+        "provider",
+        "delivered_at",
+        "uncertain_at",
+    ]
     EmailMessage.objects.bulk_update(messages, fields, batch_size=100)
     Attempt.objects.bulk_create(attempts)
     for address, cause in (("olga@example.org", "hard_bounce"), ("paul@example.net", "unsubscribe")):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from django.core.paginator import Paginator
 from django.db import OperationalError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.functional import cached_property
 
 CAP = 10_000
 BUDGET_MS = 1500
@@ -68,13 +69,18 @@ def count(rows: models.QuerySet[models.Model], *, cap: int = CAP, milliseconds: 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
     """Numbered pages over the first `CAP` rows: no count of a whole table, no OFFSET beyond the cap."""
 
+    template_name = "desk/numbered_pager.html"
+
+    @cached_property
+    def counted(self) -> Count:
+        """The number as it is shown."""
+        rows = self.object_list
+        return count(rows) if isinstance(rows, models.QuerySet) else Count(len(rows))
+
     @property
     def count(self) -> int:
-        """Rows, `CAP` at most."""
-        if not hasattr(self, "_count"):
-            rows = self.object_list
-            self._count = (count(rows).number or CAP) if isinstance(rows, models.QuerySet) else len(rows)
-        return self._count
+        """Rows to make pages of, `CAP` at most."""
+        return CAP if self.counted.number is None else self.counted.number
 
 
 @contextmanager

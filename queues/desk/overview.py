@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from queues.desk import bounded, faces, permissions, records_admin
+from queues.desk import bounded, faces, permissions, records_admin, waiting
 from queues.desk.ledger import LedgerEntry
 from queues.engine import registry
 from queues.engine.heartbeats import Heartbeat
@@ -74,7 +74,10 @@ def context(request: HttpRequest, base: dict[str, Any]) -> dict[str, Any]:
         "title": "Overview",
         "now": now,
         "queues": [figures(registry.get(face.queue), now=now, user=request.user) for face in shown],
-        "beats": [(beat, records_admin.is_silent(beat.seen_at)) for beat in beats],
+        "beats": [
+            (records_admin.spoken(beat.name), beat.seen_at, records_admin.is_silent(beat.seen_at)) for beat in beats
+        ],
+        "workless": not waiting.heard_of_workers(now=now),
         "entries": list(entries),
     }
 

@@ -17,6 +17,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
+from unfold.views import ChangeList
 
 from queues.desk import bounded, faces, marks, permissions
 from queues.desk.ledger import LedgerEntry
@@ -24,12 +25,20 @@ from queues.engine.breaker import THRESHOLD, Breaker
 from queues.engine.heartbeats import Heartbeat
 from queues.engine.limiter import RateCounter
 from queues.engine.window import SECOND, Window
-
-QUIET_AFTER = timedelta(seconds=30)
-"""A part of the system not heard of for longer is called silent (DESIGN 4.3)."""
+from queues.monitor.health import HEARTBEAT_MAX_AGE
 
 LINKED = 50
 """Ids in a link to the items of an act: an address has no room for a thousand."""
+
+
+class RecordList(ChangeList):
+    """Says "show all" only where a filter or a search hides something."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """The bounded page; the number without filters is never counted."""
+        super().get_results(request)
+        if not (self.has_active_filters or self.query):
+            self.full_result_count = self.result_count
 
 
 class RecordAdmin(ModelAdmin):
@@ -41,6 +50,10 @@ class RecordAdmin(ModelAdmin):
     list_per_page = 50
     list_fullwidth = True
     sortable_by = ()
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordList]:
+        """The bounded one."""
+        return RecordList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Written by the system."""
@@ -139,10 +152,15 @@ class BreakerAdmin(RecordAdmin):
 class HeartbeatAdmin(RecordAdmin):
     """The parts of the system and when they were heard last."""
 
-    list_display = ("name", "state", "seen", "said")
-    fields = ("name", "state", "seen", "said")
+    list_display = ("part", "state", "seen", "said")
+    fields = ("part", "name", "state", "seen", "said")
     readonly_fields = fields
     ordering = ("-seen_at",)
+
+    @display(description="part")
+    def part(self, row: Heartbeat) -> str:
+        """What it is, and on which machine."""
+        return spoken(row.name)
 
     @display(description="state")
     def state(self, row: Heartbeat) -> SafeString:
@@ -160,9 +178,16 @@ class HeartbeatAdmin(RecordAdmin):
         return ", ".join(f"{key} {value}" for key, value in row.detail.items())
 
 
+def spoken(name: str) -> str:
+    """A heartbeat's name in words."""
+    part, _colon, host = name.partition(":")
+    words = {"cluster": "Workers", "supervisor": "Supervisor"}.get(part)
+    return f"{words} on {host}" if words else name
+
+
 def is_silent(seen_at: datetime) -> bool:
     """Whether a heartbeat is older than it may be."""
-    return timezone.now() - seen_at > QUIET_AFTER
+    return timezone.now() - seen_at > HEARTBEAT_MAX_AGE
 
 
 @admin.register(LedgerEntry)

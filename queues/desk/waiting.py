@@ -8,9 +8,11 @@ from django.conf import settings
 
 from queues.desk import marks
 from queues.engine import pauses
+from queues.engine.heartbeats import Heartbeat
 from queues.engine.item import QueueItem
 from queues.engine.registry import Queue
 from queues.engine.states import WAITING, Status
+from queues.monitor.health import CLUSTER, HEARTBEAT_MAX_AGE
 
 SLACK = timedelta(seconds=5)
 """How long something due may lie before it is called late: a worker needs a moment to wake."""
@@ -43,10 +45,10 @@ def _waiting(item: QueueItem, queue: Queue, now: datetime) -> str:
             return f"Every transport failed and is left alone for {marks.span(closed - now)}; it is tried again then."
         if now - item.due_at < SLACK:
             return "It is due now; a worker takes it in a moment."
-        return (
-            f"It has been due for {marks.span(now - item.due_at)} and no worker took it: "
-            "other items may be before it, or no worker is running."
-        )
+        since = f"It has been due for {marks.span(now - item.due_at)}"
+        if not heard_of_workers(now=now):
+            return f"{since}, and no machine's workers are running: they are started by `manage.py work`."
+        return f"{since}: other items are before it, or the queue's limit is used up."
     wait = marks.span(item.due_at - now)
     if item.waits_for.startswith("rate:"):
         return f"It waits {wait} for the rate limit {_limit(item.waits_for.removeprefix('rate:'))}."
@@ -65,6 +67,11 @@ def _waiting(item: QueueItem, queue: Queue, now: datetime) -> str:
         return f"Its next try is in {wait}."
     retries = queue.policy.max_retries if item.max_retries is None else item.max_retries
     return f"Its last try failed. Retry {min(item.attempts, retries)} of {retries} comes in {wait}."
+
+
+def heard_of_workers(*, now: datetime) -> bool:
+    """Whether any machine's workers gave a sign lately."""
+    return Heartbeat.objects.filter(name__startswith=CLUSTER, seen_at__gt=now - HEARTBEAT_MAX_AGE).exists()
 
 
 def _processing(item: QueueItem, now: datetime) -> str:

@@ -1,11 +1,11 @@
 """Deliver: one attempt at one mail. What a batch needs is loaded by `prepare`; the sending itself touches no database.
 
-    uncertain and not to be resent ─▶ dead letter
-    every recipient suppressed ─────▶ cancel
-    transports in order ── taken ───▶ ack (some recipients refused: the rest becomes a mail of its own)
-       │                ── refused ─▶ retry or dead letter, by its words
-       │                ── unclear ─▶ uncertain: at once again where the provider knows our key, else held
-       └─ out of order ─▶ the next transport; none left: snooze until a breaker lets one be tried
+uncertain and not to be resent ─▶ dead letter
+every recipient suppressed ─────▶ cancel
+transports in order ── taken ───▶ ack (some recipients refused: the rest becomes a mail of its own)
+   │                ── refused ─▶ retry or dead letter, by its words
+   │                ── unclear ─▶ uncertain: at once again where the provider knows our key, else held
+   └─ out of order ─▶ the next transport; none left: snooze until a breaker lets one be tried
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def deliver(mail: QueueItem, batch: Batch) -> Done:
             raise _via(way, Uncertain(unclear.words, code=unclear.code, retry_after=hold)) from unclear
         except Outcome as outcome:
             _worked(way, batch.breakers)
-            raise _via(way, outcome)
+            raise _via(way, outcome) from None
         _worked(way, batch.breakers)
         return _done(way, message, receipt)
     if last is not None and not waits:
@@ -229,10 +229,27 @@ def _after_partial_refusal(message: EmailMessage, receipt: Receipt) -> None:
     rest = [address.lower() for address in classify.to_retry(receipt.refused)]
     if not rest:
         return
-    copied = (
-        "kind priority expires_at max_retries from_email to cc bcc reply_to subject text html headers"
-        " attachment_count template context metadata tags message_id"
-    ).split()
+    copied = [
+        "kind",
+        "priority",
+        "expires_at",
+        "max_retries",
+        "from_email",
+        "to",
+        "cc",
+        "bcc",
+        "reply_to",
+        "subject",
+        "text",
+        "html",
+        "headers",
+        "attachment_count",
+        "template",
+        "context",
+        "metadata",
+        "tags",
+        "message_id",
+    ]
     row = {name: getattr(message, name) for name in copied}
     now = timezone.now()
     row |= {
@@ -257,6 +274,9 @@ def _after_partial_refusal(message: EmailMessage, receipt: Receipt) -> None:
 def _suppress(addresses: Iterable[str], words: str, message_id: int) -> None:
     for address in addresses:
         suppressions.suppress(
-            address=address.lower(), cause=Suppression.Cause.HARD_BOUNCE, scope="all", words=words, message_id=message_id
+            address=address.lower(),
+            cause=Suppression.Cause.HARD_BOUNCE,
+            scope="all",
+            words=words,
+            message_id=message_id,
         )
-

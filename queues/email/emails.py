@@ -124,7 +124,9 @@ def _finish(draft: Draft) -> Draft:
         text = plain.text_of(html)
     if len(text) > BODY_MAX_CHARACTERS or len(html) > BODY_MAX_CHARACTERS:
         raise Invalid("html" if html else "text", f"longer than {BODY_MAX_CHARACTERS:,} characters")
-    files = tuple(each if each.content_type else replace(each, content_type=_guess(each.name)) for each in draft.attachments)
+    files = tuple(
+        each if each.content_type else replace(each, content_type=_guess(each.name)) for each in draft.attachments
+    )
     if files and sum(len(each.content) for each in files) > ATTACHMENTS_MAX_BYTES:
         raise Invalid("attachments", f"more than {ATTACHMENTS_MAX_BYTES // 1024 // 1024} MB together")
     if len(draft.idempotency_key) > KEY_MAX or draft.idempotency_key.startswith("auto:"):
@@ -222,9 +224,22 @@ def as_mail(draft: Draft, *, date: datetime) -> Mail:
     )
 
 
-CONTENT = (
-    "kind from_email to cc bcc reply_to subject text html headers template context metadata tags".split()
-)
+CONTENT = [
+    "kind",
+    "from_email",
+    "to",
+    "cc",
+    "bcc",
+    "reply_to",
+    "subject",
+    "text",
+    "html",
+    "headers",
+    "template",
+    "context",
+    "metadata",
+    "tags",
+]
 """What "the same mail" means for a repeated key; when it is sent and how often it is tried is not content."""
 
 

@@ -1,4 +1,4 @@
-"""Mail from a template: `email/<name>.subject.txt`, `email/<name>.txt`, `email/<name>.html`, with nothing left undefined."""
+"""Mail from a template: `email/<name>.subject.txt`, `.txt` and `.html`, with nothing left undefined."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _part(path: str, context: Mapping[str, Any]) -> str | None:
 @functools.cache
 def _engine() -> Engine:
     """The site's template engine, but one that marks what is undefined instead of leaving it out."""
-    site = engines["django"].engine
+    site: Engine = engines["django"].engine  # type: ignore[attr-defined]
     return Engine(
         dirs=site.dirs,
         app_dirs=site.app_dirs,

@@ -1,10 +1,10 @@
 """Suppressions: addresses we must not send to, which mail each of them stops, and how one comes to be.
 
-    cause        scope                      stops
-    hard_bounce  all                        everything: the address does not work
-    manual       all, bulk or a type        what staff said
-    complaint    all                        everything but `essential` types (a password reset was asked for)
-    unsubscribe  bulk or a type             what the recipient does not want any more
+cause        scope                      stops
+hard_bounce  all                        everything: the address does not work
+manual       all, bulk or a type        what staff said
+complaint    all                        everything but `essential` types (a password reset was asked for)
+unsubscribe  bulk or a type             what the recipient does not want any more
 """
 
 from __future__ import annotations

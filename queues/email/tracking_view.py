@@ -1,7 +1,7 @@
 """Where e-mail providers post what became of our mail: `/webhooks/email/<provider>/`, read by Anymail's views.
 
-    200 stored (also when seen before) · 400 not authentic or not an event · 401 no credentials · 404 no such provider
-    503 could not store, or not set up: send again
+200 stored (also when seen before) · 400 not authentic or not an event · 401 no credentials · 404 no such provider
+503 could not store, or not set up: send again
 """
 
 from __future__ import annotations

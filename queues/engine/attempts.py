@@ -8,7 +8,7 @@ from django.db import models
 class Attempt(models.Model):
     """One run. It points at an item of any queue by (queue, item_id), and outlives the item's own columns.
 
-    `outcome`: `ack`, `retry`, `snooze`, `cancel`, `dead_letter`, or `lost` (its worker died and the item was reclaimed).
+    `outcome`: `ack`, `retry`, `snooze`, `cancel`, `dead_letter`, or `lost` (its worker died, it was reclaimed).
     `words`: what the other side said, or the traceback's last line; never a secret or a body.
     """
 

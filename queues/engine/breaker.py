@@ -1,7 +1,7 @@
 """`Breaker`: after five failures in a row a transport is left alone for a minute, then tried with one probe.
 
-    closed ── 5 failures in a row ──▶ open (60 s) ──▶ one probe ── succeeded ──▶ closed
-                                        ▲                └── failed ──┘
+closed ── 5 failures in a row ──▶ open (60 s) ──▶ one probe ── succeeded ──▶ closed
+                                    ▲                └── failed ──┘
 """
 
 from __future__ import annotations

@@ -20,7 +20,13 @@ EMPTY: dict[Any, Callable[[], Any]] = {"[]": list, "{}": dict, None: lambda: Non
 
 
 def claim[Item: QueueItem](
-    model: type[Item], *, limit: int, worker: str, now: datetime, without_kinds: Sequence[str] = (), lease: timedelta = LEASE
+    model: type[Item],
+    *,
+    limit: int,
+    worker: str,
+    now: datetime,
+    without_kinds: Sequence[str] = (),
+    lease: timedelta = LEASE,
 ) -> list[Item]:
     """Up to `limit` due items, most urgent and then longest due first, each leased to `worker` and its attempt counted.
 
@@ -41,14 +47,10 @@ def claim[Item: QueueItem](
     return []
 
 
-def renew(
-    model: type[QueueItem], *, items: Iterable[QueueItem], now: datetime, lease: timedelta = LEASE
-) -> set[int]:
+def renew(model: type[QueueItem], *, items: Iterable[QueueItem], now: datetime, lease: timedelta = LEASE) -> set[int]:
     """Prolong the leases that are still held on these items; returns the ids of those."""
     tokens = {item.pk: item.lease_token for item in items}
-    held = model._default_manager.filter(
-        pk__in=tokens, lease_token__in=set(tokens.values()), status=Status.PROCESSING
-    )
+    held = model._default_manager.filter(pk__in=tokens, lease_token__in=set(tokens.values()), status=Status.PROCESSING)
     held.update(leased_until=now + lease)
     return set(held.filter(leased_until=now + lease).values_list("pk", flat=True))
 
@@ -71,8 +73,8 @@ def _claim[Item: QueueItem](
     )
     # One index probe a priority: a row of another priority, or one not yet due, is never looked at.
     probes = [
-        f"SELECT id FROM {table} q WHERE status IN ('pending', 'retrying') AND priority = {level} AND due_at <= %s{kinds}{lanes}"
-        f" ORDER BY due_at, id LIMIT {int(limit)}{' FOR UPDATE SKIP LOCKED' if postgres else ''}"
+        f"SELECT id FROM {table} q WHERE status IN ('pending', 'retrying') AND priority = {level} AND due_at <= %s"
+        f"{kinds}{lanes} ORDER BY due_at, id LIMIT {int(limit)}{' FOR UPDATE SKIP LOCKED' if postgres else ''}"
         for level in Priority.values
     ]
     given: list[Any] = [adapt(now), *without_kinds, *([adapt(now), *without_kinds] if lanes else [])] * len(probes)
@@ -80,10 +82,11 @@ def _claim[Item: QueueItem](
     token = uuid.uuid4()
     # Materialized: run once for each row of a nested loop, the locking sub-select would take more than its limit.
     sql = (
-        f"WITH due AS MATERIALIZED (SELECT id FROM ({candidates}) c LIMIT {int(limit)}) UPDATE {table} SET status = 'processing', attempts = attempts + 1, runs = runs + 1, version = version + 1,"
+        f"WITH due AS MATERIALIZED (SELECT id FROM ({candidates}) c LIMIT {int(limit)})"
+        f" UPDATE {table} SET status = 'processing', attempts = attempts + 1, runs = runs + 1, version = version + 1,"
         " lease_token = %s, leased_until = %s, leased_by = %s"
         " WHERE id IN (SELECT id FROM due)"
-        f" RETURNING {', '.join(connection.ops.quote_name(f.column) for f in model._meta.concrete_fields)}"
+        f" RETURNING {', '.join(connection.ops.quote_name(str(f.column)) for f in model._meta.concrete_fields)}"
     )
     held = [token if postgres else token.hex, adapt(now + lease), worker]
     with connection.cursor() as cursor:

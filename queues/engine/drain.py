@@ -1,4 +1,4 @@
-"""The drain: claims batch after batch, runs each item's handler in a few threads, settles in groups, until nothing is due.
+"""The drain: claims batch after batch, runs the handler in a few threads, settles in groups, until nothing is due.
 
     coordinator (this thread; all its SQL)          hands (threads; the handlers)
     claim ▶ grant ▶ prepare ─────── inbox ────────▶ run handler
@@ -27,7 +27,7 @@ from django.utils import timezone
 from queues.engine import claim, limiter, pauses, settle, settling, transitions
 from queues.engine.item import QueueItem
 from queues.engine.outcomes import Snooze, Transient
-from queues.engine.registry import Queue, Settled
+from queues.engine.registry import Limit, Queue, Settled
 from queues.engine.states import Priority
 
 log = structlog.get_logger(__name__)
@@ -94,7 +94,7 @@ class Drain:
         self.in_flight: dict[int, QueueItem] = {}
         self.held_until: dict[int, float] = {}
         self.granted_at: dict[int, datetime | None] = {}
-        self.refunds: dict[datetime, list[limiter.Limit]] = {}
+        self.refunds: dict[datetime, list[Limit]] = {}
         self.returning: list[QueueItem] = []
         self.hands: list[_Hand] = []
         self.size = queue.batch
@@ -177,11 +177,13 @@ class Drain:
         for item in items:
             try:
                 limits = tuple(self.queue.limits(item))
-            except Exception as bug:  # a malformed item harms only itself
+            except Exception as bug:  # noqa: BLE001 - a malformed item harms only itself
                 self._say(item, bug, now=now)
                 continue
             promised = item.waits_for.startswith("rate:")
-            wants.append((item, limiter.Want(limits, ahead=promised or item.priority <= Priority.HIGH, promised=promised)))
+            wants.append(
+                (item, limiter.Want(limits, ahead=promised or item.priority <= Priority.HIGH, promised=promised))
+            )
         granted, given_back = [], []
         for (item, want), grant in zip(wants, limiter.grant([want for _, want in wants]), strict=True):
             until = grant.until or now + timedelta(minutes=1)
@@ -251,10 +253,10 @@ class Drain:
                 if isinstance(result, Settled):
                     return result
                 return settle.decide(self.queue, item, result, started_at=started_at, now=self.clock())
-            except BaseException as outcome:  # the one place: whatever a handler raises ends its attempt
+            except BaseException as outcome:  # noqa: BLE001 - the one place: whatever a handler raises ends its attempt
                 try:
                     return settle.decide(self.queue, item, outcome, started_at=started_at, now=self.clock())
-                except Exception as bug:  # an outcome that means nothing, or a rule of the queue's that fails
+                except Exception as bug:  # noqa: BLE001 - an outcome that means nothing, or a rule of the queue's that fails
                     return settle.decide(self.queue, item, bug, started_at=started_at, now=self.clock(), rules=False)
 
     def _settle(self, *, timeout: float) -> None:
@@ -287,7 +289,7 @@ class Drain:
                 self.refunds.setdefault(granted_at, []).extend(self.queue.limits(item))
 
     def _return(self) -> None:
-        """Give back unused grants and unbegun items; what a lost connection prevents is tried again at the next step."""
+        """Give back unused grants and unbegun items; what a lost connection prevents is done at the next step."""
         while self.refunds:
             granted_at, limits = next(iter(self.refunds.items()))
             limiter.give_back(limits, granted_at=granted_at)
@@ -297,7 +299,7 @@ class Drain:
             self.returning = []
 
     def _keep(self) -> None:
-        """Renew the leases of what runs, take back lost ones, cancel what has expired, obey a pause: all by the clock."""
+        """Renew the leases of what runs, take back lost ones, cancel what has expired, obey a pause."""
         clock = time.monotonic()
         if clock - self.kept < KEEP_SECONDS:
             return
@@ -375,7 +377,9 @@ class Drain:
                 self._keep()
                 self._settle(timeout=POLL_SECONDS / 10)
         except (OperationalError, InterfaceError) as error:
-            log.error("drain.ended_without_database", queue=self.queue.name, items=len(self.in_flight), words=str(error))
+            log.error(
+                "drain.ended_without_database", queue=self.queue.name, items=len(self.in_flight), words=str(error)
+            )
         finally:
             for hand in self.hands:
                 if hand.durable.locked():

@@ -41,14 +41,14 @@ class RetryPolicy:
         """How long to wait after the failed attempt number `attempts` (from 1), or None: no retry is left.
 
         `max_retries` of a single item wins over the schedule's; past its end the last delay repeats.
-        `retry_after` is the other side's advice and wins over the schedule, up to `RETRY_AFTER_MAX`; it adds no retries.
+        `retry_after` is the other side's advice and wins over the schedule, up to `RETRY_AFTER_MAX`; no retry is added.
         """
         if attempts > (self.max_retries if max_retries is None else max_retries):
             return None
         if retry_after is not None:
             return min(max(retry_after, timedelta()), RETRY_AFTER_MAX)
         seconds = self.delays[min(max(attempts, 1), len(self.delays)) - 1]
-        return timedelta(seconds=seconds * random.uniform(1 - _jitter(), 1 + _jitter()))
+        return timedelta(seconds=seconds * random.uniform(1 - _jitter(), 1 + _jitter()))  # noqa: S311
 
 
 def _jitter() -> float:

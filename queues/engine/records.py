@@ -36,7 +36,10 @@ class Records:
         """
         if self.prepare:
             rows = [
-                {name: self.prepare[name](value) if name in self.prepare and value is not None else value for name, value in row.items()}
+                {
+                    name: self.prepare[name](value) if name in self.prepare and value is not None else value
+                    for name, value in row.items()
+                }
                 for row in rows
             ]
         text = json.dumps(

@@ -1,10 +1,10 @@
 """Settle: end attempts, many in one statement; each holds only if its lease token still does.
 
-    attempt ── returned ──▶ ack ─────────▶ succeeded
-            ├─ Transient ─▶ retry ───────▶ retrying (by the schedule), or dead_letter when it is used up
-            ├─ Permanent ─▶ dead_letter
-            ├─ Snooze ────▶ snooze ──────▶ retrying, the attempt given back
-            └─ Cancel ────▶ cancel ──────▶ cancelled
+attempt ── returned ──▶ ack ─────────▶ succeeded
+        ├─ Transient ─▶ retry ───────▶ retrying (by the schedule), or dead_letter when it is used up
+        ├─ Permanent ─▶ dead_letter
+        ├─ Snooze ────▶ snooze ──────▶ retrying, the attempt given back
+        └─ Cancel ────▶ cancel ──────▶ cancelled
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def decide(
             effect=done.effect,
             **common,
         )
-    said = {"code": getattr(result, "code", ""), "words": getattr(result, "words", ""), "via": getattr(result, "via", "")}
+    said: dict[str, Any] = {name: getattr(result, name, "") for name in ("code", "words", "via")}
     match result:
         case Cancel():
             return Settlement(verdict="cancel", status=Status.CANCELLED, **said, **common)
@@ -126,8 +126,10 @@ def hold(item: QueueItem) -> None:
 
     Raises LeaseLost. Until the transaction ends nobody can reclaim the item.
     """
-    rows = type(item)._default_manager.select_for_update().filter(
-        pk=item.pk, lease_token=item.lease_token, status=Status.PROCESSING
+    rows = (
+        type(item)
+        ._default_manager.select_for_update()
+        .filter(pk=item.pk, lease_token=item.lease_token, status=Status.PROCESSING)
     )
     if not rows.values_list("pk", flat=True).first():
         raise LeaseLost("the lease ran out before the work was done", code="lease lost")
@@ -219,7 +221,8 @@ def _statements(using: str, model: type[QueueItem]) -> tuple[records.Records, tu
         "version = q.version + 1",
         "lease_token = NULL, leased_until = NULL, leased_by = ''",
         "waits_for = v.waits_for",
-        "uncertain_at = CASE WHEN v.uncertain = 1 THEN v.at WHEN v.status = 'succeeded' THEN NULL ELSE q.uncertain_at END",
+        "uncertain_at = CASE WHEN v.uncertain = 1 THEN v.at WHEN v.status = 'succeeded' THEN NULL"
+        " ELSE q.uncertain_at END",
         "last_code = v.code, last_words = v.words",
         *(f"{name} = CASE WHEN v.status = '{status}' THEN v.at ELSE q.{name} END" for status, name in final.items()),
         *(f'"{name}" = COALESCE(v."{name}", q."{name}")' for name in own),

@@ -33,12 +33,14 @@ def write(queue: Queue, settlements: Sequence[settle.Settlement], *, clock: Call
             held = settle.settle(queue, settlements)
         except (OperationalError, InterfaceError) as error:
             if time.monotonic() > deadline:
-                log.error("settle.gave_up", queue=queue.name, outcomes=len(settlements), words=str(error).split("\n")[0])
+                log.error(
+                    "settle.gave_up", queue=queue.name, outcomes=len(settlements), words=str(error).split("\n")[0]
+                )
                 return Counter(lost=len(settlements))
             log.warning("settle.waits", queue=queue.name, words=str(error).split("\n")[0])
             connections[router.db_for_write(queue.model)].close_if_unusable_or_obsolete()
             time.sleep(AGAIN_SECONDS)
-        except Exception as error:  # an effect, or a value that the table does not take
+        except Exception as error:  # noqa: BLE001 - an effect, or a value that the table does not take
             return _singly(queue, settlements, error, clock)
         else:
             return Counter(each.verdict if each.item.pk in held else "lost" for each in settlements)
@@ -65,7 +67,5 @@ def _singly(
     if settlement.code.startswith("bug "):
         log.error("settle.impossible", queue=queue.name, item=settlement.item.pk, exc_info=error)
         return Counter(lost=1)
-    bug = settle.decide(
-        queue, settlement.item, error, started_at=settlement.started_at, now=clock(), rules=False
-    )
+    bug = settle.decide(queue, settlement.item, error, started_at=settlement.started_at, now=clock(), rules=False)
     return write(queue, [bug], clock=clock)

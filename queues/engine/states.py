@@ -1,10 +1,10 @@
 """The states of a queue item, and which of them wait, run and end.
 
-    pending ──claim──▶ processing ──ack──▶ succeeded
-       ▲                 │  │  └──cancel──▶ cancelled   ◀── discard (staff)
-       │                 │  └─dead_letter─▶ dead_letter ──redrive (staff)──▶ pending
-       └───(due_at)── retrying ◀── retry / snooze / reclaim
-    succeeded | cancelled ──replay (staff)──▶ pending
+pending ──claim──▶ processing ──ack──▶ succeeded
+   ▲                 │  │  └──cancel──▶ cancelled   ◀── discard (staff)
+   │                 │  └─dead_letter─▶ dead_letter ──redrive (staff)──▶ pending
+   └───(due_at)── retrying ◀── retry / snooze / reclaim
+succeeded | cancelled ──replay (staff)──▶ pending
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Transitions outside a worker's attempt: reclaim and expiry by the clock, redrive, replay, discard, purge by staff.
+"""Transitions outside an attempt: reclaim and expiry by the clock; redrive, replay, discard and purge by staff.
 
-Each is one compare-and-set UPDATE that returns what it changed; a row that is no longer in the expected state is left alone.
+Each is a compare-and-set UPDATE that says what it changed; a row no longer in the expected state is left alone.
 """
 
 from __future__ import annotations

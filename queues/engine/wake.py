@@ -1,11 +1,11 @@
-"""Wake-ups: a hint to the workers that a queue has work now. Lost hints cost time (the clock comes every minute), never work."""
+"""Wake-ups: a hint to the workers that a queue has work now. A lost one costs time, until the clock comes, never work."""
 
 from __future__ import annotations
 
 import time
 
 import structlog
-from django.db import router, transaction
+from django.db import models, router, transaction
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,8 @@ def _hint(queue: str) -> None:
     async_task("queues.tasks.drain", queue, task_name=f"drain {queue}", group="drain")
 
 
-def _task_model() -> type:
+def _task_model() -> type[models.Model]:
     from django_q.models import OrmQ
 
-    return OrmQ
+    task: type[models.Model] = OrmQ
+    return task

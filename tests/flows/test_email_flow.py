@@ -1,4 +1,4 @@
-"""E-mail to dead letter and back: send_mail ▶ pending ▶ wake-up ▶ drain ▶ schedule ▶ dead letter ▶ redrive ▶ sent ▶ delivered."""
+"""E-mail to dead letter and back: send_mail ▶ pending ▶ drain ▶ schedule ▶ dead letter ▶ redrive ▶ sent ▶ delivered."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def test_a_mail_survives_a_failing_server_and_is_redriven(sink: Sink):
     sink.set_behaviour("ok")
     assert drained() == {"ack": 1}
     assert sink.copies() == {message.message_id: 1}
-    outcomes = Attempt.objects.filter(queue="email", item_id=message.pk).order_by("number").values_list("outcome", flat=True)
+    outcomes = (
+        Attempt.objects.filter(queue="email", item_id=message.pk).order_by("number").values_list("outcome", flat=True)
+    )
     assert list(outcomes) == ["retry"] * 5 + ["dead_letter", "ack"]
 
     # The provider reports it delivered; it may do so twice.

@@ -70,7 +70,8 @@ def test_by_keyboard_alone(page: Any, log_in: Callable[[Any], Any]):
     page.get_by_role("link", name="Redrive").focus()
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="1 will be redriven").wait_for()
-    page.keyboard.type("by hand")  # the reason has the focus
+    page.wait_for_function("document.activeElement.name === 'reason'")
+    page.keyboard.type("by hand")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.get_by_text("1 e-mail redriven.").wait_for()

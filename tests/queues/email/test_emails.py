@@ -15,7 +15,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from queues.email import emails
+from queues.email import emails, rendering
 from queues.email.mail import File
 from queues.email.models import Attachment, AttachmentUse, EmailMessage
 from queues.engine import registry, transitions, wake
@@ -226,9 +226,9 @@ def templates(tmp_path: Path, settings: Settings) -> Iterator[Path]:
     folder = tmp_path / "email"
     folder.mkdir()
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
-    emails.rendering._engine.cache_clear()
+    rendering._engine.cache_clear()
     yield folder
-    emails.rendering._engine.cache_clear()
+    rendering._engine.cache_clear()
 
 
 def test_a_template_gives_subject_text_and_html(templates: Path):
