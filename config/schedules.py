@@ -15,6 +15,8 @@ TABLE = [
     Recurring(name="drain webhook", task="queues.tasks.drain", args=("webhook",), minutes=5, queue="webhook"),
     Recurring(name="reclaim lost leases", task="queues.tasks.reclaim", minutes=1),
     Recurring(name="adopt tracking events", task="queues.tasks.adopt_tracking", minutes=1),
+    Recurring(name="expire orders", task="payments.tasks.expire_orders", minutes=1),
+    Recurring(name="send refunds", task="payments.tasks.send_refunds", minutes=1),
     # At different times of the night, so that they do not take all workers at once.
     Recurring(name="clean rate counters", task="queues.tasks.clean_rate_counters", daily_at=time(2, 10)),
     Recurring(name="remove old mail", task="queues.tasks.remove_old_mail", daily_at=time(2, 40), timeout=LONG),

@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("config.accounts")),
     path("admin/", admin.site.urls),
     path("", include("queues.urls")),
+    path("", include("payments.urls")),
 ]
 
 # Strangers see no traceback; who asks for JSON is answered in it.

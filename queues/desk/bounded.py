@@ -47,8 +47,9 @@ class Count:
 def budget(using: str, *, milliseconds: int = BUDGET_MS) -> Iterator[None]:
     """Raise `TookTooLong` if a statement inside takes longer. The caller's transaction, if any, stays usable."""
     connection = connections[using]
+    nested = connection.in_atomic_block
     try:
-        with transaction.atomic(using=using), _limit(connection, milliseconds):
+        with transaction.atomic(using=using), _limit(connection, milliseconds, restore=nested):
             yield
     except OperationalError as error:
         if not _gave_up(error):
@@ -84,15 +85,18 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
 
 
 @contextmanager
-def _limit(connection: BaseDatabaseWrapper, milliseconds: int) -> Iterator[None]:
+def _limit(connection: BaseDatabaseWrapper, milliseconds: int, *, restore: bool) -> Iterator[None]:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT current_setting('statement_timeout')")
-            before = cursor.fetchone()[0]
+            before = ""
+            if restore:
+                cursor.execute("SELECT current_setting('statement_timeout')")
+                before = cursor.fetchone()[0]
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
             yield
-            # Rolled back with the savepoint after an error; after success it would last to the transaction's end.
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
+            # After an error it is rolled back with the savepoint; else it would last to the caller's own end.
+            if restore:
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
         return
     connection.ensure_connection()
     raw = connection.connection

@@ -55,6 +55,7 @@ FACE = faces.Face(
     title=lambda item: getattr(item, "recipient", ""),
     find=find,
     find_help="Exact recipient, Message-ID, key or id",
+    listed=("subject",),
     known_types=lambda: sorted(types._types),
     words={"succeeded": "Sent"},
     unrunnable=unrunnable,

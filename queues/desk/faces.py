@@ -22,6 +22,8 @@ class Face:
     find: Callable[[str], Q | None]
     """The rows an exact search text names, by indexed columns only; None if it can name none."""
     find_help: str
+    listed: tuple[str, ...] = ()
+    """Text columns that a list shows; all other texts and payloads are left in the database."""
     known_types: Callable[[], list[str]] = list
     words: dict[str, str] = field(default_factory=dict)
     """Its own words for states (`{"succeeded": "Sent"}`)."""

@@ -56,7 +56,7 @@ class LedgerEntry(models.Model):
 
     class Meta:
         verbose_name = "ledger entry"
-        verbose_name_plural = "ledger"
+        verbose_name_plural = "ledger entries"
         ordering = ("-id",)
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.core import signing
 from django.db.models import QuerySet
 
-from queues.desk import bounded
+from queues.desk import bounded, faces
 from queues.desk.acts import BEING, Act, get
 from queues.desk.selection import WAITING_WORD, Selection
 from queues.engine import registry
@@ -107,7 +107,7 @@ def _counted(meant: QuerySet[QueueItem], states: Iterable[str]) -> dict[str, int
 
 def heavy(model: type[QueueItem]) -> list[str]:
     """Columns that a list of items has no use for: texts, payloads, JSON."""
-    wanted = {"last_code", "last_words"}
+    wanted = {"last_words", *faces.for_model(model).listed}
     types = ("TextField", "JSONField", "BinaryField")
     fields = [field for field in model._meta.concrete_fields if field.get_internal_type() in types]
     return [field.name for field in fields if field.name not in wanted]

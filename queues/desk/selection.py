@@ -54,7 +54,7 @@ class Selection:
         if self.ids:
             return f"{len(self.ids)} chosen: {', '.join(map(str, self.ids[:20]))}{' …' if len(self.ids) > 20 else ''}"
         parts = [("state", self.status), ("type", self.kind), ("cause", self.code), ("search", self.search)]
-        given = [f"{label} {value!r}" for label, value in parts if value]
+        given = [f"{label} {str(value)!r}" for label, value in parts if value]
         return f"all{' purged' if self.purged else ''}" + (f" with {', '.join(given)}" if given else "")
 
 

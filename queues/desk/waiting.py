@@ -47,7 +47,7 @@ def _waiting(item: QueueItem, queue: Queue, now: datetime) -> str:
             return "It is due now; a worker takes it in a moment."
         since = f"It has been due for {marks.span(now - item.due_at)}"
         if not heard_of_workers(now=now):
-            return f"{since}, and no machine's workers are running: they are started by `manage.py work`."
+            return f"{since}, and no machine's workers are running: they are started by “manage.py work”."
         return f"{since}: other items are before it, or the queue's limit is used up."
     wait = marks.span(item.due_at - now)
     if item.waits_for.startswith("rate:"):

@@ -13,7 +13,7 @@ from queues.engine.item import QueueItem
 
 
 class EmailMessage(QueueItem):
-    """One mail as it is to be sent. `kind` is its e-mail type; addresses are as in a header (`Anna <a@example.com>`)."""
+    """One mail as it is to be sent. `kind` is its e-mail type; addresses as in a header (`Anna <a@example.com>`)."""
 
     SETTLED_FIELDS: ClassVar[tuple[str, ...]] = ("provider", "provider_id", "refused")
 

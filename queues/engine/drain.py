@@ -10,21 +10,19 @@ A hand takes its next item only when the last one's outcome is committed, so a c
 from __future__ import annotations
 
 import os
-import queue as queues
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from django.db import InterfaceError, OperationalError, connections, router
 from django.utils import timezone
 
 from queues.engine import claim, limiter, pauses, settle, settling, transitions
+from queues.engine.hands import Hands
 from queues.engine.item import QueueItem
 from queues.engine.outcomes import Snooze, Transient
 from queues.engine.registry import Limit, Queue, Settled
@@ -52,27 +50,6 @@ LEASE_MARGIN_SECONDS = 2.0
 """Nothing is begun in the last moments of a lease."""
 
 
-@dataclass(slots=True)
-class _Hand:
-    """One thread, and the lock it waits at until the coordinator releases it: its last outcome is durable."""
-
-    thread: threading.Thread | None = None
-    durable: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.durable.acquire()
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """What a hand, or the limiter, has to say of an item."""
-
-    item: QueueItem
-    settlement: settle.Settlement | Settled | None
-    """To be written; written by the handler itself; or None: it was not run at all."""
-    hand: _Hand | None = None
-
-
 class Drain:
     """One run over one queue. `run` returns how often each verdict was settled."""
 
@@ -89,17 +66,15 @@ class Drain:
         self.stopping = stopping
         self.worker = worker or f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident() % 100000}"
         self.counts: Counter[str] = Counter()
-        self.inbox: queues.SimpleQueue[tuple[QueueItem, Any] | None] = queues.SimpleQueue()
-        self.outcomes: queues.SimpleQueue[_Ended] = queues.SimpleQueue()
+        self.hands = Hands(queue, clock=clock, may_begin=self._may_begin)
         self.in_flight: dict[int, QueueItem] = {}
         self.held_until: dict[int, float] = {}
         self.granted_at: dict[int, datetime | None] = {}
         self.refunds: dict[datetime, list[Limit]] = {}
         self.returning: list[QueueItem] = []
-        self.hands: list[_Hand] = []
         self.size = queue.batch
         self.blocked_until: datetime | None = None
-        self.kept = self.swept = 0.0
+        self.kept = self.swept = self.look_again_at = 0.0
 
     def run(self, *, resident: timedelta | None = None) -> Counter[str]:
         """Drain until nothing is due. `resident`: stay that long for items that fall due within it."""
@@ -133,7 +108,11 @@ class Drain:
         """Keep the leases, claim if the hands need more, settle what has ended; returns whether there is work."""
         self._return()
         self._keep()
-        claimed = self._claim() if self.inbox.qsize() <= len(self.hands) // 2 else 0
+        claimed = 0
+        if self.hands.hungry and (not self.in_flight or time.monotonic() >= self.look_again_at):
+            claimed = self._claim()
+            if not claimed:
+                self.look_again_at = time.monotonic() + POLL_SECONDS / 2
         if not claimed and not self.in_flight:
             return False
         self._settle(timeout=0.0 if claimed and len(self.in_flight) < self.queue.batch else POLL_SECONDS / 10)
@@ -164,9 +143,7 @@ class Drain:
             for item in items:
                 self._say(item, outcome, now=now)
             return len(items)
-        for item in granted:
-            self.inbox.put((item, context))
-        self._hire(len(granted))
+        self.hands.give((item, context) for item in granted)
         return len(items)
 
     def _granted(self, items: list[QueueItem], now: datetime) -> list[QueueItem]:
@@ -203,13 +180,16 @@ class Drain:
 
     def _say(self, item: QueueItem, outcome: BaseException, *, now: datetime) -> None:
         """Settle an item that no hand has run."""
-        self.outcomes.put(_Ended(item, settle.decide(self.queue, item, outcome, started_at=now, now=now)))
+        self.hands.say(item, settle.decide(self.queue, item, outcome, started_at=now, now=now))
 
     def _hold(self, items: Iterable[QueueItem]) -> None:
         until = time.monotonic() + claim.LEASE.total_seconds() - LEASE_MARGIN_SECONDS
         for item in items:
             self.in_flight[item.pk] = item
             self.held_until[item.pk] = until
+
+    def _may_begin(self, item_id: int) -> bool:
+        return time.monotonic() < self.held_until.get(item_id, 0.0)
 
     def _drop(self, item: QueueItem) -> None:
         for kept in (self.in_flight, self.held_until, self.granted_at):
@@ -222,55 +202,9 @@ class Drain:
         for item in items:
             self._drop(item)
 
-    def _hire(self, wanted: int) -> None:
-        """Start threads as they are needed, up to the queue's number of hands."""
-        for _ in range(min(wanted, self.queue.hands - len(self.hands))):
-            hand = _Hand()
-            hand.thread = threading.Thread(target=self._work, args=(hand,), daemon=True, name=f"{self.queue.name}-hand")
-            self.hands.append(hand)
-            hand.thread.start()
-
-    def _work(self, hand: _Hand) -> None:
-        """A hand's life: run an item, give its outcome to the coordinator, wait until it is durable."""
-        try:
-            while (given := self.inbox.get()) is not None:
-                item, context = given
-                if time.monotonic() > self.held_until.get(item.pk, 0.0):
-                    # This process stood still (a paused machine, a long outage): another worker may have it by now.
-                    self.outcomes.put(_Ended(item, None, hand))
-                else:
-                    self.outcomes.put(_Ended(item, self._attempt(item, context), hand))
-                hand.durable.acquire()
-        finally:
-            self.queue.close()
-            connections.close_all()
-
-    def _attempt(self, item: QueueItem, context: Any) -> settle.Settlement | Settled:
-        started_at = self.clock()
-        with structlog.contextvars.bound_contextvars(queue=self.queue.name, item=item.pk, attempt=item.attempts):
-            try:
-                result: Any = self.queue.handler(item, context)
-                if isinstance(result, Settled):
-                    return result
-                return settle.decide(self.queue, item, result, started_at=started_at, now=self.clock())
-            except BaseException as outcome:  # noqa: BLE001 - the one place: whatever a handler raises ends its attempt
-                try:
-                    return settle.decide(self.queue, item, outcome, started_at=started_at, now=self.clock())
-                except Exception as bug:  # noqa: BLE001 - an outcome that means nothing, or a rule of the queue's that fails
-                    return settle.decide(self.queue, item, bug, started_at=started_at, now=self.clock(), rules=False)
-
     def _settle(self, *, timeout: float) -> None:
         """Settle what has ended, all in one transaction; waits up to `timeout` seconds for the first."""
-        ended: list[_Ended] = []
-        try:
-            ended.append(self.outcomes.get(timeout=timeout) if timeout > 0 else self.outcomes.get_nowait())
-            gathered = time.monotonic() + GATHER_SECONDS
-            while len(ended) < len(self.hands) and (left := gathered - time.monotonic()) > 0:
-                ended.append(self.outcomes.get(timeout=left))
-            while len(ended) < self.queue.batch:
-                ended.append(self.outcomes.get_nowait())
-        except queues.Empty:
-            pass
+        ended = self.hands.ended(timeout=timeout, gather=GATHER_SECONDS, most=self.queue.batch)
         if not ended:
             return
         settlements = [each.settlement for each in ended if isinstance(each.settlement, settle.Settlement)]
@@ -308,8 +242,7 @@ class Drain:
         due = [pk for pk, until in self.held_until.items() if until - clock < RENEW_BEFORE_SECONDS]
         if due or (sweep and self.in_flight):
             self._renew()
-        if not self.inbox.empty():
-            self._obey_pauses()
+        self._obey_pauses()
         if sweep:
             self.swept = clock
             now = self.clock()
@@ -326,25 +259,10 @@ class Drain:
 
     def _obey_pauses(self) -> None:
         """A pause holds for what is claimed but not begun, too."""
-        paused = pauses.paused_kinds(queue=self.queue.name, now=self.clock())
-        if not paused:
-            return
-        unbegun = self._unbegun()
-        stopped = [given[0] for given in unbegun if "" in paused or given[0].kind in paused]
-        self._release(stopped)
-        for given in unbegun:
-            if given[0] not in stopped:
-                self.inbox.put(given)
-
-    def _unbegun(self) -> list[tuple[QueueItem, Any]]:
-        """Take back what no hand has begun."""
-        found = []
-        try:
-            while given := self.inbox.get_nowait():
-                found.append(given)
-        except queues.Empty:
-            pass
-        return found
+        unbegun = self.hands.take_back()
+        paused = pauses.paused_kinds(queue=self.queue.name, now=self.clock()) if unbegun else []
+        self._release([item for item, _ in unbegun if "" in paused or item.kind in paused])
+        self.hands.give(given for given in unbegun if given[0].pk in self.in_flight)
 
     def _idle(self, *, lingering: bool, left: float) -> float | None:
         """Seconds to wait for work, or None: nothing more will come in the time that is left."""
@@ -366,9 +284,8 @@ class Drain:
 
     def _end(self) -> None:
         """Give back what was not begun, wait for what was, and let the hands go home, whatever else goes wrong."""
-        unbegun = [item for item, _ in self._unbegun()]
-        for _ in self.hands:
-            self.inbox.put(None)
+        unbegun = [item for item, _ in self.hands.take_back()]
+        self.hands.call_it_a_day()
         ending = time.monotonic() + ENDING_SECONDS
         try:
             self._release(unbegun)
@@ -381,12 +298,7 @@ class Drain:
                 "drain.ended_without_database", queue=self.queue.name, items=len(self.in_flight), words=str(error)
             )
         finally:
-            for hand in self.hands:
-                if hand.durable.locked():
-                    hand.durable.release()
-            for hand in self.hands:
-                if hand.thread is not None:
-                    hand.thread.join(timeout=max(0.1, ending - time.monotonic()))
+            self.hands.go_home(until=ending)
             self.counts = Counter({verdict: count for verdict, count in self.counts.items() if count})
 
 

@@ -10,7 +10,7 @@ DECLARE
   granted jsonb[]; promised jsonb[]; tail jsonb[] := array_fill('[]'::jsonb, ARRAY[n]); was int[]; kept jsonb; units int;
   now_us bigint; cur bigint[]; used int[]; near int[]; added int[] := array_fill(0, ARRAY[n]);
   held record; at_want int := 1; first_key int; last_key int; ahead bool; ok bool; place int;
-  target bigint; last_slot bigint; behind int; leaves bigint; best bigint; best_place int; answers text[] := '{}';
+  target bigint; last_slot bigint; behind int; leaves bigint; best bigint; best_place int; best_slot bigint; answers text[] := '{}';
 BEGIN
   LOOP
     -- Create what is missing, then lock all, in the order of the keys (byte order, as the caller sorted them).
@@ -88,29 +88,31 @@ BEGIN
         ) q WHERE behind + sofar > lim[place] ORDER BY s DESC LIMIT 1;
       END IF;
       target := GREATEST(target, leaves + 61);
-      IF asked[k] > 0 THEN
-        -- The end of the line is kept apart until all are answered: a long line is not copied for each who joins it.
-        IF tail[place] = '[]' AND promised[place] <> '[]' THEN
-          tail[place] := jsonb_build_array(promised[place]->-1); promised[place] := promised[place] - (-1);
-        END IF;
-        last_slot := (tail[place]->-1->>0)::bigint;
-        IF last_slot = target THEN
-          tail[place] := jsonb_set(tail[place], '{-1,1}', to_jsonb((tail[place]->-1->>1)::int + 1));
-        ELSIF last_slot IS NULL OR last_slot < target THEN
-          tail[place] := tail[place] || jsonb_build_array(jsonb_build_array(target, 1));
-        ELSE
-          SELECT jsonb_agg(jsonb_build_array(s, u) ORDER BY s) INTO kept FROM (
-            SELECT s, sum(u) AS u FROM (
-              SELECT (p->>0)::bigint AS s, (p->>1)::int AS u FROM jsonb_array_elements(promised[place] || tail[place]) AS p
-              UNION ALL SELECT target, 1) one GROUP BY s) merged;
-          promised[place] := kept; tail[place] := '[]';
-        END IF;
-        IF target <= cur[place] + 60 THEN near[place] := near[place] + 1; END IF;
-      END IF;
       leaves := (target * len[place] * 1000000 + 59) / 60;
-      IF leaves >= best THEN best := leaves; best_place := place; END IF;
+      IF leaves >= best THEN best := leaves; best_place := asked[k]; best_slot := target; END IF;
     END LOOP;
-    answers := array_append(answers, format('[%s,%s]', best_place - 1, best));
+    place := abs(best_place); target := best_slot;
+    IF best_place > 0 THEN
+      -- Only where it will stand in line: a promise elsewhere would keep others out for nobody. The end of the line is
+      -- kept apart until all are answered: a long line is not copied for each who joins it.
+      IF tail[place] = '[]' AND promised[place] <> '[]' THEN
+        tail[place] := jsonb_build_array(promised[place]->-1); promised[place] := promised[place] - (-1);
+      END IF;
+      last_slot := (tail[place]->-1->>0)::bigint;
+      IF last_slot = target THEN
+        tail[place] := jsonb_set(tail[place], '{-1,1}', to_jsonb((tail[place]->-1->>1)::int + 1));
+      ELSIF last_slot IS NULL OR last_slot < target THEN
+        tail[place] := tail[place] || jsonb_build_array(jsonb_build_array(target, 1));
+      ELSE
+        SELECT jsonb_agg(jsonb_build_array(s, u) ORDER BY s) INTO kept FROM (
+          SELECT s, sum(u) AS u FROM (
+            SELECT (p->>0)::bigint AS s, (p->>1)::int AS u FROM jsonb_array_elements(promised[place] || tail[place]) AS p
+            UNION ALL SELECT target, 1) one GROUP BY s) merged;
+        promised[place] := kept; tail[place] := '[]';
+      END IF;
+      IF target <= cur[place] + 60 THEN near[place] := near[place] + 1; END IF;
+    END IF;
+    answers := array_append(answers, format('[%s,%s]', place - 1, best));
   END LOOP;
   FOR i IN 1..n LOOP
     promised[i] := promised[i] || tail[i];

@@ -46,8 +46,8 @@ class Want:
 
     `ahead`: it is urgent, or comes at a time it was promised, and passes those who wait in line.
     `promised`: it comes at a time it was promised, and hands its promise in.
-    `waits`: refused, it comes again when it was told to. A promise is kept for it on each limit that refused it, but
-    not on a limit without a subject: there the queue itself is the line.
+    `waits`: refused, it comes again when it was told to. A promise is kept for it on the limit it was told, but not
+    on one without a subject: there the queue itself is the line.
     """
 
     limits: tuple[Limit, ...]
@@ -190,14 +190,11 @@ def _answer(windows: list[Window], flags: int, places: list[int], micros: int) -
         for _, window in asked:
             window.grant()
         return None, micros
-    waits = []
-    for place, window in refusing:
-        slot = window.earliest(ahead=ahead)
-        if place > 0:
-            window.promise(slot)
-        waits.append((window.begins(slot), abs(place) - 1))
-    until, place = max(waits)
-    return place, until
+    starts = {place: window.earliest(ahead=ahead) for place, window in refusing}
+    until, place = max((windows[abs(place) - 1].begins(slot), abs(place)) for place, slot in starts.items())
+    if place in starts:  # Only where it will stand in line: a promise elsewhere would keep others out for nobody.
+        windows[place - 1].promise(starts[place])
+    return place - 1, until
 
 
 def _byte_order() -> models.F | Collate:

@@ -23,6 +23,7 @@ from queues.engine import records
 from queues.engine.attempts import Attempt
 from queues.engine.item import QueueItem
 from queues.engine.outcomes import Cancel, Outcome, Permanent, Snooze, Transient, Uncertain, clean
+from queues.engine.policy import RETRY_AFTER_MAX
 from queues.engine.registry import Done, OnDead, Queue, Settled
 from queues.engine.states import Status
 
@@ -83,7 +84,8 @@ def decide(
         case Cancel():
             return Settlement(verdict="cancel", status=Status.CANCELLED, **said, **common)
         case Snooze():
-            return _wait("snooze", result.until, waits_for=result.code, charged=False, **said, **common)
+            until = min(result.until, now + RETRY_AFTER_MAX)
+            return _wait("snooze", until, waits_for=result.code, charged=False, **said, **common)
         case Permanent():
             return _dead(on_dead, result, **said, **common)
         case Transient():
@@ -156,7 +158,7 @@ def _retry(
     item: QueueItem = common["item"]
     uncertain = isinstance(outcome, Uncertain)
     if not outcome.charged:
-        pause = outcome.retry_after or timedelta(seconds=queue.policy.delays[0])
+        pause = min(outcome.retry_after or timedelta(seconds=queue.policy.delays[0]), RETRY_AFTER_MAX)
         return _wait("retry", common["now"] + pause, charged=False, uncertain=uncertain, **said, **common)
     said = said | ({"waits_for": "uncertain"} if uncertain else {})
     delay = queue.policy.delay(attempts=item.attempts, max_retries=item.max_retries, retry_after=outcome.retry_after)

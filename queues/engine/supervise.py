@@ -27,6 +27,8 @@ from queues.engine.pulse import Pulse
 
 logger = log.get(__name__)
 
+SILENCE_SECONDS = 25.0
+"""So that a heartbeat is never older than 30 s: the rest is for noticing it and starting anew."""
 LOOK_SECONDS = 0.25
 STARTING_SECONDS = 30.0
 """A cluster's first heartbeat may take that long, on a machine that is busy."""
@@ -49,7 +51,7 @@ class Supervisor:
     """`silence`: seconds without a heartbeat; `standing`: seconds a schedule may be overdue; `ending`: until killed."""
 
     beat: float = 5.0
-    silence: float = 30.0
+    silence: float = SILENCE_SECONDS
     standing: float = 60.0
     ending: float = 60.0
     cluster: Cluster = field(default_factory=Cluster)

@@ -1,4 +1,4 @@
-"""Wake-ups: a hint to the workers that a queue has work now. A lost one costs time, until the clock comes, never work."""
+"""Wake-ups: a hint to the workers that a queue has work now. A lost one costs time until the clock comes, no work."""
 
 from __future__ import annotations
 

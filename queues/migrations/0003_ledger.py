@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"verbose_name": "ledger entry", "verbose_name_plural": "ledger", "ordering": ("-id",)},
+            options={"verbose_name": "ledger entry", "verbose_name_plural": "ledger entries", "ordering": ("-id",)},
         ),
         migrations.CreateModel(
             name="LedgerItem",

@@ -4,23 +4,29 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from queues.engine.supervise import AlreadyRunning, Supervisor
+from queues.engine.supervise import SILENCE_SECONDS, AlreadyRunning, Supervisor
 
 
 class Command(BaseCommand):
     help = "Run django-q2's cluster under a supervisor that restarts it when it dies or falls silent. Ends on SIGTERM."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--beat", type=float, default=5, metavar="SECONDS", help="ask for a heartbeat that often")
         parser.add_argument(
-            "--silence", type=float, default=30, metavar="SECONDS", help="restart after that long without a heartbeat"
+            "--beat", type=float, default=5, metavar="SECONDS", help="ask for a heartbeat that often (5)"
+        )
+        parser.add_argument(
+            "--silence",
+            type=float,
+            default=SILENCE_SECONDS,
+            metavar="SECONDS",
+            help="restart after that long without a heartbeat (%(default)g)",
         )
         parser.add_argument(
             "--ending",
             type=float,
             default=60,
             metavar="SECONDS",
-            help="kill what has not ended that long after SIGTERM",
+            help="kill what has not ended that long after SIGTERM (60)",
         )
 
     def handle(self, *, beat: float, silence: float, ending: float, **options: Any) -> None:

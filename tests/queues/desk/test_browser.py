@@ -98,7 +98,7 @@ def test_a_preview_asks_nothing_of_the_world(page: Any, log_in: Callable[[Any], 
     html = """
         <link rel="stylesheet" href="https://tracker.example/s.css"><link rel="preconnect" href="https://tracker.example">
         <meta http-equiv="refresh" content="0;url=https://tracker.example/gone"><base href="https://tracker.example/">
-        <style>@import url(https://tracker.example/i.css);body { background: url(https://tracker.example/b.png) }</style>
+        <style>@import url(https://tracker.example/i.css);p { background: url(https://tracker.example/b) }</style>
         <img src="https://tracker.example/p.gif"><iframe src="https://tracker.example/f"></iframe>
         <video src="https://tracker.example/v.mp4" autoplay></video><object data="https://tracker.example/o"></object>
         <script>top.document.title = "taken"</script><form action="https://tracker.example/"><input name="a"></form>

@@ -119,6 +119,12 @@ class TestItems:
         assert item.status == Status.DEAD_LETTER
         assert not LedgerEntry.objects.exists()
 
+    def test_a_plan_is_no_permission(self):
+        item = mail()
+        plan = plans.make(act=acts.get("redrive"), queue="email", selection=Selection(ids=(item.pk,)), now=NOW)
+        with pytest.raises(PermissionDenied):
+            operations.perform(plan=plan, actor=Actor.of(person("observer")), reason="x", now=NOW)
+
     def test_an_actor_without_account_must_be_the_shell(self):
         with pytest.raises(PermissionDenied):
             do("redrive", mail(), actor=Actor(user=None, name="anna"))

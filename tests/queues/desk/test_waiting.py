@@ -91,7 +91,7 @@ def test_each_state_has_its_sentence(workers: None, fields: dict[str, Any], sent
 def test_no_workers(db: None):
     said = why(status=Status.PENDING, due_at=later(minutes=-3))
     assert (
-        said == "It has been due for 3 min, and no machine's workers are running: they are started by `manage.py work`."
+        said == "It has been due for 3 min, and no machine's workers are running: they are started by “manage.py work”."
     )
 
 

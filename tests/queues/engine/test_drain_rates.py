@@ -1,4 +1,4 @@
-"""The drain under rate limits: the allowance is used to the full, in order, and nobody is held up by another's limit."""
+"""The drain under rate limits: the allowance is used to the full, in order; another's limit holds up nobody."""
 
 from __future__ import annotations
 

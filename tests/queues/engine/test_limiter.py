@@ -1,4 +1,4 @@
-"""The limiter on the database: all or nothing over several keys, lines, what is given back, and one statement a batch."""
+"""The limiter on the database: all or nothing over several keys, lines, what is given back, one statement a batch."""
 
 from __future__ import annotations
 
@@ -115,6 +115,14 @@ def test_a_limit_without_a_subject_keeps_no_line() -> None:
 
     assert {grant.until for grant in answers[5:]} == {AT + timedelta(seconds=61)}
     assert granted(ALL, times=500, at=AT + timedelta(seconds=61)) == 5
+
+
+def test_who_waits_for_another_limit_keeps_nobody_out_of_this_one() -> None:
+    ask(ALL, times=5, at=AT + timedelta(seconds=30))
+    ask(ANNA, times=2)
+    # Each of them is refused by both, and waits for the limit that it is told: not in Anna's line.
+    assert {grant.limit for grant in ask(ALL, ANNA, times=20, at=AT + timedelta(seconds=31))} == {"all"}
+    assert ask(ANNA, at=AT + timedelta(seconds=31))[0].until == AT + timedelta(seconds=61)
 
 
 def test_take_keeps_no_promise_however_often_it_is_tried() -> None:

@@ -34,11 +34,11 @@ def job_in(status: Status, **fields: Any) -> Job:
     """A job in that state, as the engine would have left it."""
     given: dict[str, Any] = {"status": status, "due_at": T0 - MINUTE, "attempts": 1, "runs": 1, "version": 7, **fields}
     if status == X:
-        given = {"lease_token": uuid.uuid4(), "leased_until": T0 + MINUTE, "leased_by": "w", **given}
+        given = {"lease_token": uuid.UUID(int=7), "leased_until": T0 + MINUTE, "leased_by": "w", **given}
     finished = {S: "succeeded_at", C: "cancelled_at", D: "dead_at"}
     if status in finished:
         given[finished[status]] = T0 - MINUTE
-    return Job.objects.create(idempotency_key=str(uuid.uuid4()), **given)
+    return Job.objects.create(idempotency_key=str(uuid.UUID(int=7)), **given)
 
 
 ALL = lambda: Job.objects.all()  # noqa: E731
@@ -180,7 +180,7 @@ class TestReclaim:
             now = T0 + runs * timedelta(hours=1)
             taken = Job.objects.filter(pk=job.pk, status__in=(P, R))
             if not taken.update(
-                status=X, lease_token=uuid.uuid4(), leased_until=now, attempts=runs, runs=runs, leased_by="w"
+                status=X, lease_token=uuid.UUID(int=7), leased_until=now, attempts=runs, runs=runs, leased_by="w"
             ):
                 break
             transitions.reclaim(job_queue(), now=now + MINUTE)
@@ -200,7 +200,7 @@ class TestRelease:
 
     def test_a_lost_lease_releases_nothing(self) -> None:
         job = job_in(X)
-        Job.objects.update(lease_token=uuid.uuid4())
+        Job.objects.update(lease_token=uuid.UUID(int=7))
         assert transitions.release(Job, items=[job], now=T0) == 0
         job.refresh_from_db()
         assert job.status == X
@@ -223,12 +223,12 @@ class TestTheDatabaseRefuses:
             {"status": "sent"},
             {"status": ""},
             {"status": "processing"},
-            {"status": "processing", "lease_token": uuid.uuid4()},
+            {"status": "processing", "lease_token": uuid.UUID(int=7)},
             {"status": "processing", "leased_until": T0},
-            {"lease_token": uuid.uuid4()},
+            {"lease_token": uuid.UUID(int=7)},
             {"leased_until": T0},
-            {"lease_token": uuid.uuid4(), "leased_until": T0},
-            {"status": "dead_letter", "lease_token": uuid.uuid4(), "leased_until": T0},
+            {"lease_token": uuid.UUID(int=7), "leased_until": T0},
+            {"status": "dead_letter", "lease_token": uuid.UUID(int=7), "leased_until": T0},
             {"priority": 4},
             {"priority": -1},
             {"attempts": -1},
@@ -247,11 +247,11 @@ class TestTheDatabaseRefuses:
     def test_two_that_run_in_one_lane(self, jobs: MakeJobs) -> None:
         one, other = jobs(2, model=LanedJob, lane="order 7")
         lease = {"status": X, "leased_until": T0}
-        LanedJob.objects.filter(pk=one.pk).update(lease_token=uuid.uuid4(), **lease)
+        LanedJob.objects.filter(pk=one.pk).update(lease_token=uuid.UUID(int=7), **lease)
         with pytest.raises(IntegrityError), transaction.atomic():
-            LanedJob.objects.filter(pk=other.pk).update(lease_token=uuid.uuid4(), **lease)
-        LanedJob.objects.filter(pk=other.pk).update(lease_token=uuid.uuid4(), lane="order 8", **lease)
+            LanedJob.objects.filter(pk=other.pk).update(lease_token=uuid.UUID(int=7), **lease)
+        LanedJob.objects.filter(pk=other.pk).update(lease_token=uuid.UUID(int=7), lane="order 8", **lease)
 
     def test_any_number_without_a_lane_may_run(self, jobs: MakeJobs) -> None:
         jobs(3, model=LanedJob)
-        LanedJob.objects.update(status=X, lease_token=uuid.uuid4(), leased_until=T0)
+        LanedJob.objects.update(status=X, lease_token=uuid.UUID(int=7), leased_until=T0)
