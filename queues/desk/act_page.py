@@ -20,6 +20,7 @@ from django.utils.http import urlencode
 from queues.desk import acts, listing, operations, permissions, plans
 from queues.desk.forms import ReasonForm
 from queues.desk.requests import actor_of
+from queues.desk.selection import Selection
 
 if TYPE_CHECKING:
     from queues.desk.admin import QueueItemAdmin
@@ -37,7 +38,11 @@ def view(request: HttpRequest, act_name: str, *, desk: QueueItemAdmin) -> HttpRe
         raise PermissionDenied
     now, queue = timezone.now(), desk.queue.name
     if request.method == "GET":
-        plan = plans.make(act=act, queue=queue, selection=listing.selection(request.GET), now=now, sample=SHOWN)
+        selection = listing.selection(request.GET)
+        if selection == Selection():
+            messages.error(request, f"Choose items or a filter first: there is no {act.name} of everything.")
+            return redirect(_back(request, desk))
+        plan = plans.make(act=act, queue=queue, selection=selection, now=now, sample=SHOWN)
         return _ask(request, desk, plan, ReasonForm(), now=now)
     sealed = request.POST.get("plan", "")
     try:
@@ -94,7 +99,7 @@ def _tell(request: HttpRequest, desk: QueueItemAdmin, act: acts.Act, result: ope
 def _back(request: HttpRequest, desk: QueueItemAdmin) -> str:
     """To the one item, or to the list as it was filtered."""
     ids = listing.selection(request.GET).ids
-    if len(ids) == 1:
+    if len(ids) == 1 and ids[0]:
         return desk.address("change", ids[0])
     kept = listing.kept(request.GET)
     return desk.address("changelist") + (f"?{urlencode(kept)}" if kept else "")

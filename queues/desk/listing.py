@@ -29,8 +29,13 @@ FILTERS = ("status", "kind", "code", "q", "purged")
 
 
 def selection(parameters: MultiValueDict[str, str]) -> Selection:
-    """The selection that a list's URL describes; `id` (repeated) names items one by one."""
-    ids = (int(pk) for pk in parameters.getlist("id") if pk.isascii() and pk.isdigit() and len(pk) < 20)
+    """The selection that a list's URL describes; `id` (repeated) names items one by one.
+
+    Who meant to name items and named none gets nothing, not everything.
+    """
+    ids = [int(pk) for pk in parameters.getlist("id") if pk.isascii() and pk.isdigit() and len(pk) < 20]
+    if not ids and ("id" in parameters or "chosen" in parameters):
+        ids = [0]
     return Selection(
         ids=tuple(dict.fromkeys(ids)),
         status=parameters.get("status", ""),

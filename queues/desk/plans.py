@@ -40,6 +40,8 @@ class Plan:
     words: str
     versions: Mapping[int, int]
     left: Mapping[str, int]
+    uncertain: int = 0
+    """How many of them the other side may have taken already."""
     sample: tuple[QueueItem, ...] = ()
     more: bool = False
     """Whether the selection goes on behind the first `AT_ONCE` items."""
@@ -69,11 +71,13 @@ def make(
     versions: dict[int, int] = {}
     left: Counter[str] = Counter()
     shown: list[QueueItem] = []
+    uncertain = 0
     for item in found[:AT_ONCE]:
         if why := act.hinders(item, now):
             left[why] += 1
             continue
         versions[item.pk] = item.version
+        uncertain += act.runs_again and item.uncertain_at is not None
         if len(shown) < sample:
             shown.append(item)
     left.update(_missing(selection, len(found)) if selection.ids else _others(act, meant, selection))
@@ -83,6 +87,7 @@ def make(
         words=selection.words,
         versions=versions,
         left={why: count for why, count in left.items() if count},
+        uncertain=uncertain,
         sample=tuple(shown),
         more=more,
         lowest=found[:AT_ONCE][-1].pk if found else 0,
@@ -121,6 +126,7 @@ def seal(plan: Plan, *, for_user: int | None) -> str:
         "words": plan.words,
         "versions": list(plan.versions.items()),
         "left": dict(plan.left),
+        "uncertain": plan.uncertain,
         "user": for_user,
     }
     return signing.dumps(body, salt=SALT, compress=True)
@@ -134,4 +140,11 @@ def unseal(text: str, *, act: str, queue: str, for_user: int | None) -> Plan:
         raise Stale("the preview is too old or was altered") from error
     if (body["act"], body["queue"], body["user"]) != (act, queue, for_user):
         raise Stale("the preview belongs to something else")
-    return Plan(act=get(act), queue=queue, words=body["words"], versions=dict(body["versions"]), left=body["left"])
+    return Plan(
+        act=get(act),
+        queue=queue,
+        words=body["words"],
+        versions=dict(body["versions"]),
+        left=body["left"],
+        uncertain=body["uncertain"],
+    )

@@ -368,6 +368,25 @@ class TestActPage:
         item.refresh_from_db()
         assert item.status == Status.DEAD_LETTER
 
+    @pytest.mark.parametrize(
+        "query", ["id=x", "id=", "id=0", "chosen=1&status=dead_letter", "id=-5&status=dead_letter"]
+    )
+    def test_who_meant_some_and_named_none_gets_none(self, operator: Client, query: str):
+        mail()
+        page = text(operator.get(f"{LIST}act/redrive/?{query}"))
+        assert "Nothing to redrive" in page
+
+    def test_there_is_no_act_on_everything(self, operator: Client):
+        mail()
+        page = text(operator.get(f"{LIST}act/purge/", follow=True))
+        assert "Choose items or a filter first" in page
+
+    def test_what_may_have_arrived_is_said(self, operator: Client):
+        items = [mail(uncertain_at=timezone.now()), mail()]
+        query = "&".join(f"id={item.pk}" for item in items)
+        assert "1 of them may have arrived" in text(operator.get(f"{LIST}act/redrive/?{query}"))
+        assert "may have arrived" not in text(operator.get(f"{LIST}act/discard/?{query}"))
+
     def test_an_unknown_act_is_404(self, operator: Client):
         assert operator.get(f"{LIST}act/delete/").status_code == 404
         assert operator.put(f"{LIST}act/redrive/").status_code == 405
