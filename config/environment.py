@@ -85,6 +85,14 @@ def port(values: Mapping[str, str]) -> int:
     return int(text)
 
 
+def days(values: Mapping[str, str], name: str, *, default: int) -> int:
+    """Return a number of days, from 1 to 36,500."""
+    text = values.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or not 1 <= int(text) <= 36_500:
+        raise BadSetting(name, "expected a number of days from 1 to 36500")
+    return int(text)
+
+
 def base_url(values: Mapping[str, str], *, default: str) -> str:
     """Return BASE_URL without its trailing slash."""
     url = values.get("BASE_URL", default).strip().rstrip("/")

@@ -96,6 +96,8 @@ def deliver(mail: QueueItem, batch: Batch) -> Done:
             "It may have arrived: the server's answer was lost and no report of it came. Redrive it to send it again.",
             code="uncertain",
         )
+    if message.bodies_removed_at:
+        raise Permanent("Its text was removed when its time was over: it cannot be sent again.", code="content removed")
     letter = _letter(message, kind, batch)
     waits: list[datetime] = []
     last: Outcome | None = None

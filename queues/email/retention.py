@@ -23,9 +23,6 @@ from queues.engine import registry, transitions
 from queues.engine.item import QueueItem
 from queues.engine.states import FINISHED
 
-BODIES_DAYS = 30
-ROWS_DAYS = 90
-"""Both since the mail reached its final state; settings RETENTION_BODIES_DAYS and RETENTION_ROWS_DAYS win."""
 BATCH = 500
 SCAN = 5000
 """Rows looked at in one query; few of them may be old enough."""
@@ -37,14 +34,14 @@ _FINISHED_AT = Coalesce("succeeded_at", "cancelled_at")
 
 def remove_bodies(*, now: datetime) -> int:
     """Empty texts, HTML, context and files of mails that finished long ago; return how many mails."""
-    before = now - timedelta(days=_days("RETENTION_BODIES_DAYS", BODIES_DAYS))
+    before = now - timedelta(days=settings.RETENTION_BODIES_DAYS)
     old = Q(status__in=FINISHED, finish__lt=before, bodies_removed_at__isnull=True)
     return _in_batches(old, lambda ids: _empty(ids, now=now))
 
 
 def remove_rows(*, now: datetime) -> int:
     """Bury mails that finished long ago, and those that staff purged and can no longer restore; return how many."""
-    before = now - timedelta(days=_days("RETENTION_ROWS_DAYS", ROWS_DAYS))
+    before = now - timedelta(days=settings.RETENTION_ROWS_DAYS)
     purged = Q(hidden_at__lte=now - transitions.RESTORABLE)
     return _in_batches(Q(status__in=FINISHED, finish__lt=before) | purged, lambda ids: _bury(ids, now=now))
 
@@ -70,7 +67,7 @@ def remove_unused_files(*, now: datetime) -> int:
 
 def remove_stray_events(*, now: datetime) -> int:
     """Delete events of mails that are not ours to find, once they are as old as rows get; return how many."""
-    before = now - timedelta(days=_days("RETENTION_ROWS_DAYS", ROWS_DAYS))
+    before = now - timedelta(days=settings.RETENTION_ROWS_DAYS)
     removed = 0
     while keys := list(
         TrackingEvent.objects.filter(message__isnull=True, received_at__lt=before).values_list("pk", flat=True)[:BATCH]
@@ -87,10 +84,6 @@ def remove_all(*, now: datetime) -> dict[str, int]:
         "files": remove_unused_files(now=now),
         "events": remove_stray_events(now=now),
     }
-
-
-def _days(name: str, default: int) -> int:
-    return int(getattr(settings, name, default))
 
 
 def _in_batches(wanted: Q, remove: Callable[[list[int]], int]) -> int:

@@ -130,3 +130,33 @@ def test_these_pages_have_the_strict_policy(client: Client, path: str):
     response = client.get(path)
     assert "unsafe" not in response["Content-Security-Policy"]
     assert not re.search(r"<(script|style)\b|\sstyle=|\son[a-z]+=", response.content.decode())
+
+
+class TestErrorPages:
+    def test_not_found(self, client: Client):
+        response = client.get("/nowhere/")
+        assert response.status_code == 404
+        assert "There is no such page" in response.content.decode()
+
+    def test_not_permitted(self, client: Client, boss: User):
+        client.force_login(boss)
+        response = client.get("/admin/queues/emailmessage/")
+        assert response.status_code == 403
+        assert "lacks the permission" in response.content.decode()
+
+    def test_a_form_without_its_token(self, anna: User):
+        response = Client(enforce_csrf_checks=True).post("/accounts/login/", {"username": "anna", "password": PASSWORD})
+        assert response.status_code == 403
+        assert "Nothing was done" in response.content.decode()
+
+    def test_a_bug_shows_nothing_of_itself(self, boss: User, monkeypatch: pytest.MonkeyPatch):
+        def break_down(*_args: Any) -> None:
+            raise RuntimeError("secret words")
+
+        monkeypatch.setattr("config.accounts.redirect", break_down)
+        client = Client(raise_request_exception=False)
+        client.force_login(boss)
+        response = client.get("/")
+        assert response.status_code == 500
+        assert "Something went wrong" in response.content.decode()
+        assert "secret" not in response.content.decode()

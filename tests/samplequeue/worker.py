@@ -9,6 +9,7 @@ import argparse
 import os
 import signal
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--at", type=int, default=1)
     parser.add_argument("--hands", type=int, default=4)
     parser.add_argument("--resident", type=float, default=0)
+    parser.add_argument("--gate", help="a pipe: nothing is sent until its other end is closed, and then a minute later")
     given = parser.parse_args()
     django.setup()
 
@@ -34,7 +36,7 @@ def main() -> None:
     from queues.engine.registry import Done, Queue
     from tests.samplequeue.models import Effect, Job
 
-    lock, passed = threading.Lock(), dict.fromkeys(STAGES, 0)
+    lock, passed, gates = threading.Lock(), dict.fromkeys(STAGES, 0), [given.gate]
 
     def stage(name: str) -> None:
         with lock:
@@ -46,8 +48,17 @@ def main() -> None:
         Effect.objects.create(name=str(item.pk))
         stage("committing")
 
+    def wait_at_the_gate() -> None:
+        with lock:
+            while gates and (gate := gates.pop()):
+                with open(gate) as pipe:
+                    pipe.read()
+                monotonic = time.monotonic
+                time.monotonic = lambda: monotonic() + 60  # the process stood still so long
+
     def handler(item: Any, context: Any) -> Done:
         stage("before")
+        wait_at_the_gate()
         with open(given.sent, "ab", buffering=0) as sent:
             stage("inside")
             sent.write(f"{item.pk}\n".encode())

@@ -12,6 +12,7 @@ from typing import Any
 
 import django
 from django.core.management import call_command
+from django.db.models import Count
 
 from benchmarks.email import mail, progress
 
@@ -57,10 +58,12 @@ def state() -> dict[str, int]:
     """Count rows; `charged` is mails that count more than the one attempt they needed."""
     from queues.email.models import EmailMessage
 
-    rows = list(EmailMessage.objects.values_list("status", "attempts", "uncertain_at"))
-    counts = Counter(COUNTED_AS.get(status, "pending") for status, _, _ in rows)
-    counts["charged"] = sum(status == "succeeded" and attempts > 1 for status, attempts, _ in rows)
-    counts["uncertain"] = sum(uncertain_at is not None for _, _, uncertain_at in rows)
+    mails = EmailMessage.objects.order_by()
+    counts = Counter[str]()
+    for status, number in mails.values_list("status").annotate(number=Count("*")):
+        counts[COUNTED_AS.get(status, "pending")] += number
+    counts["uncertain"] = mails.filter(uncertain_at__isnull=False).count()
+    counts["charged"] = mails.filter(status="succeeded", attempts__gt=1).count()
     return {name: counts[name] for name in ("pending", "sent", "failed", "uncertain", "charged")}
 
 

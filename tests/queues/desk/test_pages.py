@@ -368,9 +368,7 @@ class TestActPage:
         item.refresh_from_db()
         assert item.status == Status.DEAD_LETTER
 
-    @pytest.mark.parametrize(
-        "query", ["id=x", "id=", "id=0", "chosen=1&status=dead_letter", "id=-5&status=dead_letter"]
-    )
+    @pytest.mark.parametrize("query", ["id=x", "id=", "id=0", "chosen=1&status=dead_letter", "id=-5&code=x"])
     def test_who_meant_some_and_named_none_gets_none(self, operator: Client, query: str):
         mail()
         page = text(operator.get(f"{LIST}act/redrive/?{query}"))

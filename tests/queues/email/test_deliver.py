@@ -264,6 +264,15 @@ def test_an_expired_mail_is_cancelled_not_sent(sink: Sink, drain: DrainAt):
     assert sink.count() == 0
 
 
+def test_a_mail_whose_text_was_removed_is_never_sent_empty(sink: Sink, drain: DrainAt):
+    message = mail()
+    drain()
+    EmailMessage.objects.update(bodies_removed_at=timezone.now(), text="")
+    transitions.replay(EmailMessage.objects.all(), now=timezone.now())
+    assert drain() == {"dead_letter": 1}
+    assert (state(message).last_code, sink.count()) == ("content removed", 1)
+
+
 def test_a_password_reset_overtakes_a_newsletter(sink: Sink, drain: DrainAt):
     emails.enqueue_many(
         [emails.Draft(to=[f"u{n}@example.com"], subject="News", text="x", email_type="newsletter") for n in range(120)]

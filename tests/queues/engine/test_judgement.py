@@ -64,7 +64,7 @@ def heard(supervisor: Supervisor, *, at: float, **more: float) -> None:
 
 def test_a_cluster_that_answers_is_left_alone(supervisor: Supervisor) -> None:
     """Whenever the last heartbeat was."""
-    heard(supervisor, at=500, beat_at=BEGUN + 471)
+    heard(supervisor, at=500, beat_at=BEGUN + 476)
     assert supervisor.verdict(clock=BEGUN + 500) == ""
 
 

@@ -1,0 +1,1 @@
+"""A fake Stripe for the demo and the tests: never the real one, and never in production."""
