@@ -75,6 +75,8 @@ class Handler(BaseHTTPRequestHandler):
     """Stripe's API, and the switch board under /_fake/."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one segment, or each answer waits 40 ms for an acknowledgement
+    disable_nagle_algorithm = True
     state: State
 
     def log_message(self, *_: Any) -> None:
@@ -168,6 +170,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Retry-After", "7")
         self.end_headers()
         self.wfile.write(data)
+        self.wfile.flush()
 
     def _cut(self) -> None:
         self.close_connection = True
@@ -227,8 +230,8 @@ class FakeStripe:
         """Forget everything."""
         self._say("clear")
 
-    def _say(self, name: str, **given: Any) -> Any:
-        request = Request(f"{self.url}/_fake/{name}", json.dumps(given).encode(), method="POST")
+    def _say(self, switch: str, **given: Any) -> Any:
+        request = Request(f"{self.url}/_fake/{switch}", json.dumps(given).encode(), method="POST")
         with urlopen(request, timeout=20) as response:
             return json.load(response)
 

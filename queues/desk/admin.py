@@ -124,10 +124,12 @@ class QueueItemAdmin(ModelAdmin):
         self.search_help_text = self.face.find_help
         chosen = listing.selection(request.GET)
         permitted = self.permitted(request)
+        fitting = [act for act in permitted if act.fits(status=chosen.status, purged=chosen.purged)]
         kept = listing.kept(request.GET)
         extra = {
-            "desk_permitted": [act for act in permitted if act.on_purged == chosen.purged],
-            "desk_acts": [act for act in permitted if act.fits(status=chosen.status, purged=chosen.purged)],
+            # For chosen rows: in a list of every state each act may find its items; else only those that fit the state.
+            "desk_permitted": fitting or [act for act in permitted if act.on_purged == chosen.purged],
+            "desk_acts": fitting,
             "desk_act_base": self.address("act", "x").removesuffix("x/"),
             "desk_filter": urlencode(kept),
             "desk_filter_pairs": kept,

@@ -36,6 +36,7 @@ def main() -> None:
     from queues.engine.registry import Done, Queue
     from tests.samplequeue.models import Effect, Job
 
+    monotonic = time.monotonic
     lock, passed, gates = threading.Lock(), dict.fromkeys(STAGES, 0), [given.gate]
 
     def stage(name: str) -> None:
@@ -53,8 +54,7 @@ def main() -> None:
             while gates and (gate := gates.pop()):
                 with open(gate) as pipe:
                     pipe.read()
-                monotonic = time.monotonic
-                time.monotonic = lambda: monotonic() + 60  # the process stood still so long
+                time.monotonic = lambda: monotonic() + 60  # as if the process had stood still so long
 
     def handler(item: Any, context: Any) -> Done:
         stage("before")

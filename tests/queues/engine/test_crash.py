@@ -155,7 +155,7 @@ def test_a_database_that_cuts_every_session_again_and_again_repeats_at_most_one_
     if not postgres:
         pytest.skip("SQLite has no sessions")
     jobs(COUNT, due_at=timezone.now())
-    worker = workers.start("--hands", str(HANDS), "--resident", "20")
+    worker = workers.start("--hands", str(HANDS), "--resident", "10")
     assert worker.stdout is not None
     assert worker.stdout.readline() == "ready\n"
     cuts = 0

@@ -2,34 +2,166 @@
 
 from __future__ import annotations
 
+import resource
 import time
+from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from queues.engine import claim
+from queues.engine.attempts import Attempt
 from queues.engine.drain import Drain
+from queues.engine.limiter import RateCounter
+from queues.engine.outcomes import Cancel, Transient
 from queues.engine.registry import Limit
+from queues.engine.states import Priority
 from tests.queues.engine.conftest import MakeJobs, job_queue
+from tests.samplequeue.models import Job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+ALL = Limit("all")
+AGO = timedelta(hours=1)
+
+
+def each(item: Job) -> list[Limit]:
+    """One allowance in all, one for whom the note names."""
+    return [ALL, Limit("each", item.note)]
+
+
+class Ran(list[tuple[float, int]]):
+    """A handler that notes when it ran what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = time.monotonic()
+
+    def __call__(self, item: Job, context: Any) -> None:
+        self.append((time.monotonic() - self.began, item.pk))
+
 
 @pytest.mark.slow
-def test_a_queue_with_a_limit_uses_all_of_it(jobs: MakeJobs, settings: Settings) -> None:
-    settings.RATE_LIMITS = {"sample": (20, 1)}
-    jobs(150, due_at=timezone.now() - timedelta(hours=1))
-    ran: list[tuple[float, int]] = []
-    queue = job_queue(
-        lambda item, context: ran.append((time.monotonic(), item.pk)), limits=lambda item: [Limit("sample")]
-    )
+def test_a_queue_with_a_limit_uses_all_of_it_in_the_order_of_the_queue(jobs: MakeJobs, settings: Settings) -> None:
+    settings.RATE_LIMITS = {"all": (20, 1)}
+    jobs(200, due_at=timezone.now() - AGO)
+    ran = Ran()
 
-    began = time.monotonic()
-    Drain(queue).run(resident=timedelta(seconds=5.5))
+    Drain(job_queue(ran, limits=lambda item: [ALL])).run(resident=timedelta(seconds=6))
 
-    print([(round(at - began, 2), pk) for at, pk in ran])
-    for index in range(len(ran) - 20):
-        assert ran[index + 20][0] - ran[index][0] > 0.9
-    # Windows begin at 0, 1.02, 2.03, 3.05, 4.07, 5.08 and up to 0.5 s later each
-    assert len(ran) >= 80
+    assert len(ran) >= 100  # six windows begin in that time; each may be seen up to half a second late
+    assert all(ran[place + 20][0] - ran[place][0] > 0.9 for place in range(len(ran) - 20))
+    runs = [pk for _, pk in ran]
+    assert max(abs(place - pk) for place, pk in zip(sorted(runs), runs, strict=True)) <= 4  # four hands
+
+
+def test_a_used_up_allowance_charges_nobody_and_is_not_asked_again_and_again(
+    jobs: MakeJobs, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.RATE_LIMITS = {"all": (5, 3600)}
+    jobs(500, due_at=timezone.now() - AGO)
+    claims, taken = claim.claim, [0]
+
+    def counted(*args: Any, **more: Any) -> Any:
+        taken[0] += 1
+        return claims(*args, **more)
+
+    monkeypatch.setattr(claim, "claim", counted)
+    counts = Drain(job_queue(limits=lambda item: [ALL])).run(resident=timedelta(seconds=2))
+
+    assert counts == {"ack": 5}
+    assert taken[0] <= 3
+    waiting = Job.objects.exclude(status="succeeded")
+    assert set(waiting.values_list("status", "attempts", "runs")) == {("pending", 0, 0)}
+    assert Attempt.objects.count() == 5
+
+
+def test_who_waits_for_its_own_limit_runs_when_it_was_told_and_holds_up_nobody(
+    jobs: MakeJobs, settings: Settings
+) -> None:
+    settings.RATE_LIMITS = {"all": (1000, 1), "each": (2, 1)}
+    anna = jobs(6, note="anna", key="anna", due_at=timezone.now() - AGO)
+    bert = jobs(1, note="bert", key="bert", due_at=timezone.now())
+    ran = Ran()
+
+    queue = job_queue(ran, limits=each)
+    Drain(queue, stopping=lambda: len(ran) == 7).run(resident=timedelta(seconds=10))
+
+    at = {pk: when for when, pk in ran}
+    assert at[bert[0].pk] < 0.8
+    assert [pk for _, pk in ran if pk != bert[0].pk] == [job.pk for job in anna]
+    for first, third in zip(anna, anna[2:], strict=False):
+        assert 0.9 < at[third.pk] - at[first.pk] < 2
+    assert set(Job.objects.values_list("status", "attempts")) == {("succeeded", 1)}
+    assert Attempt.objects.filter(outcome="snooze", charged=False).count() == 4
+
+
+def test_somebody_urgent_passes_those_who_wait(jobs: MakeJobs, settings: Settings) -> None:
+    settings.RATE_LIMITS = {"all": (1000, 1), "each": (1, 1)}
+    jobs(4, note="anna", due_at=timezone.now() - AGO)
+    ran = Ran()
+    queue = job_queue(ran, limits=each)
+    Drain(queue).run()
+    (reset,) = jobs(1, note="anna", key="reset", priority=Priority.URGENT, due_at=timezone.now())
+
+    Drain(queue, stopping=lambda: len(ran) == 2).run(resident=timedelta(seconds=6))
+
+    assert [pk for _, pk in ran][1] == reset.pk
+    assert ran[1][0] < 2.5
+
+
+@pytest.mark.parametrize("outcome", [Cancel("nothing to do"), Transient("not tried", charged=False)], ids=repr)
+def test_a_grant_that_was_not_used_is_given_back(jobs: MakeJobs, settings: Settings, outcome: Exception) -> None:
+    settings.RATE_LIMITS = {"all": (3, 3600), "each": (3, 3600)}
+
+    def work(item: Job, context: Any) -> None:
+        if item.priority == Priority.HIGH:
+            raise outcome
+
+    queue = job_queue(work, limits=each, batch=1)
+    jobs(5, note="anna", priority=Priority.HIGH, due_at=timezone.now() - AGO)
+    Drain(queue).run()
+    assert {key: sum(slots.values()) for key, slots in RateCounter.objects.values_list("key", "slots")} == {
+        "all": 0,
+        "each:anna": 0,
+    }
+
+
+@pytest.mark.slow
+def test_ten_thousand_for_one_recipient_hold_up_the_others_for_moments(jobs: MakeJobs, settings: Settings) -> None:
+    settings.RATE_LIMITS = {"all": (100_000, 60), "each": (10, 60)}
+    jobs(10_000, note="anna", due_at=timezone.now() - AGO)
+    jobs(50, note="others", key="others", due_at=timezone.now() - AGO / 2)
+    Job.objects.filter(note="others").update(note="bert")
+    ran = Ran()
+
+    counts = Drain(job_queue(ran, limits=each)).run()
+
+    assert counts["snooze"] == 9_990 + 40
+    assert counts["ack"] == 20
+    assert not Job.objects.exclude(status="succeeded").filter(due_at__lt=timezone.now()).exists()
+    # In its line each one is told its own minute, a thousand of them, and asks but once.
+    told = Counter(Job.objects.filter(note="anna", status="retrying").values_list("due_at", flat=True))
+    assert max(told.values()) == 10
+    assert Job.objects.filter(status="retrying").exclude(runs=1).count() == 0
+    assert len(told) == 999
+
+
+@pytest.mark.slow
+@pytest.mark.once
+def test_memory_does_not_grow_with_what_is_pending(jobs: MakeJobs) -> None:
+    jobs(100_000, due_at=timezone.now() - AGO)
+    rss: list[int] = []
+    done = [0]
+
+    def work(item: Job, context: Any) -> None:
+        done[0] += 1
+        if done[0] % 500 == 0:
+            rss.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+    Drain(job_queue(work), stopping=lambda: done[0] >= 6000).run()
+
+    assert rss[-1] - rss[1] < 8 * 1024  # kB, at most, after the first thousand

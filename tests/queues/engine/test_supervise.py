@@ -50,8 +50,9 @@ def mail(address: str = "anna@example.com", **wished: Any) -> None:
 
 
 def settled(session: int) -> None:
-    """Wait until the cluster has answered once, and no worker is at a task: one waits in the queue's pipe."""
-    until(Heartbeat.objects.filter(name__startswith="cluster:").exists)
+    """Wait until the cluster's answers were heard, and no worker is at a task: one waits in the queue's pipe."""
+    first = until(lambda: Heartbeat.objects.filter(name__startswith="cluster:").first())
+    until(Heartbeat.objects.filter(pk=first.pk, seen_at__gt=first.seen_at + timedelta(seconds=3)).exists)
     busy = residence.stop_file().parent / "busy"
     until(lambda: not any(busy.iterdir()) and any(working.reads(pid) for pid in working.workers(session)))
 
