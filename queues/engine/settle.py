@@ -68,8 +68,8 @@ def decide(
     """
     common: dict[str, Any] = {"item": item, "now": now, "started_at": started_at}
     on_dead = queue.on_dead if rules else None
-    if result is None or isinstance(result, Done):
-        done = result or Done()
+    if not isinstance(result, BaseException):  # whatever else it returned: it did its work
+        done = result if isinstance(result, Done) else Done()
         return Settlement(
             verdict="ack",
             status=Status.SUCCEEDED,
