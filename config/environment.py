@@ -137,6 +137,12 @@ def database(url: str, *, name: str = "DATABASE_URL", root: Path) -> dict[str, A
             "PORT": str(port or ""),
             "CONN_MAX_AGE": 60,
             "CONN_HEALTH_CHECKS": True,
-            "OPTIONS": {"connect_timeout": 5, "application_name": "redrive", **dict(parse_qsl(parts.query))},
+            # Only the engine's own statements are prepared (queues.engine.statements); psycopg counts from 0.
+            "OPTIONS": {
+                "connect_timeout": 5,
+                "application_name": "redrive",
+                "prepare_threshold": 3,
+                **dict(parse_qsl(parts.query)),
+            },
         }
     raise BadSetting(name, "expected sqlite:///file.db or postgres://user:password@host:5432/name")

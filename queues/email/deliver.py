@@ -48,7 +48,14 @@ class _Hand(threading.local):
         self.connections: dict[str, transports.Connection] = {}
 
 
+class _Coordinator(threading.local):
+    """What the thread that claims read of the breakers just before, in `gate`."""
+
+    reading: breaker.Reading | None = None
+
+
 _hand = _Hand()
+_coordinator = _Coordinator()
 _opened: dict[str, datetime] = {}
 """Breakers opened by this process since the batch was prepared, so that the rest of the batch need not find out."""
 _shaken: set[str] = set()
@@ -65,7 +72,7 @@ def limits(mail: QueueItem) -> Iterable[Limit]:
 def gate(now: datetime) -> datetime | None:
     """Until when every transport's breaker is open."""
     ways = [way.name for way in transports.configured()]
-    reading = breaker.read(names=ways, now=now)
+    reading = _coordinator.reading = breaker.read(names=ways, now=now)
     return min(reading.open_until.values()) if ways and all(name in reading.open_until for name in ways) else None
 
 
@@ -80,11 +87,8 @@ def prepare(items: Sequence[QueueItem], now: datetime) -> Batch:
             one = File(use.name, use.content_type, bytes(use.attachment.content), use.content_id)
             files[use.message_id] = (*files.get(use.message_id, ()), one)
     _opened.clear()
-    return Batch(
-        blocks=suppressions.blocked(addresses, now=now),
-        files=files,
-        breakers=breaker.read(names=[way.name for way in transports.configured()], now=now),
-    )
+    reading = _coordinator.reading or breaker.read(names=[way.name for way in transports.configured()], now=now)
+    return Batch(blocks=suppressions.blocked(addresses, now=now), files=files, breakers=reading)
 
 
 def deliver(mail: QueueItem, batch: Batch) -> Done:

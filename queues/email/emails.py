@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import router, transaction
+from django.db.models.base import ModelState
 from django.utils import timezone
 
 from queues.email import addresses, headers, mail, plain, rendering, types
@@ -243,30 +244,35 @@ CONTENT = [
 """What "the same mail" means for a repeated key; when it is sent and how often it is tried is not content."""
 
 
+CANONICAL = json.JSONEncoder(sort_keys=True, default=str)
+
+
 def _content_hash(row: Mapping[str, Any], files: Sequence[File]) -> str:
     content = [row[name] for name in CONTENT] + [[each.name, _digest(each.content)] for each in files]
-    return hashlib.blake2b(json.dumps(content, sort_keys=True, default=str).encode(), digest_size=32).hexdigest()
+    return hashlib.blake2b(CANONICAL.encode(content).encode(), digest_size=32).hexdigest()
 
 
 def _message(row: Mapping[str, Any], entry: rows.Entry) -> EmailMessage:
     if entry.repeated and not entry.buried:
         message = EmailMessage.objects.get(pk=entry.item_id)
     else:
-        names, defaults = _blank()
+        defaults = _blank()
         given = {**row, "id": entry.item_id, "status": entry.buried or Status.PENDING.value}
-        message = EmailMessage.from_db(
-            router.db_for_write(EmailMessage), names, [given.get(name, defaults[name]) for name in names]
-        )
+        # As `from_db` would make it, in a tenth of the time: thousands at once are made here.
+        message = EmailMessage.__new__(EmailMessage)
+        message._state = ModelState()
+        message._state.adding = False
+        message._state.db = router.db_for_write(EmailMessage)
+        message.__dict__.update(defaults | given)
     message.repeated = entry.repeated
     return message
 
 
 @functools.cache
-def _blank() -> tuple[list[str], dict[str, Any]]:
-    """Names of the columns and their values in a new row (the mutable ones are always given)."""
+def _blank() -> dict[str, Any]:
+    """The values of a new row (the mutable ones are always given)."""
     fresh = EmailMessage()
-    names = [each.attname for each in EmailMessage._meta.concrete_fields]
-    return names, {name: getattr(fresh, name) for name in names}
+    return {each.attname: getattr(fresh, each.attname) for each in EmailMessage._meta.concrete_fields}
 
 
 def _store_files(messages: Sequence[tuple[EmailMessage, Draft]], now: datetime) -> None:

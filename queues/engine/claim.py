@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError, OperationalError, connections, router, transaction
 
+from queues.engine import statements
 from queues.engine.item import QueueItem
 from queues.engine.states import Priority, Status
 
@@ -74,23 +75,23 @@ def _claim[Item: QueueItem](
     # One index probe a priority: a row of another priority, or one not yet due, is never looked at.
     probes = [
         f"SELECT id FROM {table} q WHERE status IN ('pending', 'retrying') AND priority = {level} AND due_at <= %s"
-        f"{kinds}{lanes} ORDER BY due_at, id LIMIT {int(limit)}{' FOR UPDATE SKIP LOCKED' if postgres else ''}"
+        f"{kinds}{lanes} ORDER BY due_at, id LIMIT %s{' FOR UPDATE SKIP LOCKED' if postgres else ''}"
         for level in Priority.values
     ]
-    given: list[Any] = [adapt(now), *without_kinds, *([adapt(now), *without_kinds] if lanes else [])] * len(probes)
+    probe_given = [adapt(now), *without_kinds, *([adapt(now), *without_kinds] if lanes else []), limit]
     candidates = " UNION ALL ".join(f"SELECT id FROM ({probe}) p{level}" for level, probe in enumerate(probes))
     token = uuid.uuid4()
     # Materialized: run once for each row of a nested loop, the locking sub-select would take more than its limit.
     sql = (
-        f"WITH due AS MATERIALIZED (SELECT id FROM ({candidates}) c LIMIT {int(limit)})"
+        f"WITH due AS MATERIALIZED (SELECT id FROM ({candidates}) c LIMIT %s)"
         f" UPDATE {table} SET status = 'processing', attempts = attempts + 1, runs = runs + 1, version = version + 1,"
         " lease_token = %s, leased_until = %s, leased_by = %s"
         " WHERE id IN (SELECT id FROM due)"
         f" RETURNING {', '.join(connection.ops.quote_name(str(f.column)) for f in model._meta.concrete_fields)}"
     )
     held = [token if postgres else token.hex, adapt(now + lease), worker]
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*given, *held])
+    with statements.cursor(connection) as cursor:
+        cursor.execute(sql, [*probe_given * len(probes), limit, *held])
         rows = cursor.fetchall()
     return sorted(_items(model, connection, rows), key=lambda item: (item.priority, item.due_at, item.pk))
 

@@ -30,6 +30,8 @@ logger = log.get(__name__)
 # nobody, even if the supervisor is killed right after starting it.
 NOTED = 'echo $$ > "$0"; exec "$@"'
 LOOK_SECONDS = 0.05
+AGAIN_SECONDS = 5.0
+"""django-q2 drops a SIGTERM that comes in one moment of its start, so it gets another."""
 KILL_SECONDS = 10.0
 """Killed processes are gone at once, unless one hangs in the kernel (a dead network disk)."""
 EARLY_SECONDS = 10.0
@@ -92,11 +94,16 @@ class Cluster:
         Returns whether it ended by itself. The signal goes to the main process alone: sent to the group, it kills
         tasks in flight and hangs django-q2.
         """
+        if self.gone():
+            return True
+        deadline = time.monotonic() + patience
         with _drains_end_early():
-            if not self._signal(os.kill, signal.SIGTERM):
-                _wait(self._idle, EARLY_SECONDS, enough)  # nobody is left to tell them
-            elif _wait(self.gone, patience, enough):
-                return True
+            while time.monotonic() < deadline and not enough():
+                if not self._signal(os.kill, signal.SIGTERM):
+                    _wait(self._idle, EARLY_SECONDS, enough)  # nobody is left who could tell the workers
+                    break
+                if _wait(self.gone, AGAIN_SECONDS, enough):
+                    return True
             self.kill()
         return False
 
@@ -127,14 +134,14 @@ class Cluster:
         return not self.busy() or self.gone()
 
     def _signal(self, send: Callable[[int, int], None], number: signal.Signals) -> bool:
-        """Send it if anything of the cluster lives; returns whether somebody was there to get it."""
+        """Send it if anything of the cluster lives; returns whether the main process was there to get it."""
         if self.main is None or self.gone():
             return False
         try:
             send(self.main, number)
         except ProcessLookupError:  # the main process is dead and others live, or all ended this moment
             return False
-        return True
+        return not _buried_by_nobody(self.main)
 
 
 @contextmanager
@@ -145,6 +152,14 @@ def _drains_end_early() -> Iterator[None]:
         yield
     finally:
         residence.stop_file().unlink(missing_ok=True)
+
+
+def _buried_by_nobody(pid: int) -> bool:
+    """Whether the process is dead but still listed: in a container without an init, an orphan stays so for ever."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
 
 
 def _wait(done: Callable[[], bool], patience: float, enough: Callable[[], bool]) -> bool:

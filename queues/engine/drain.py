@@ -9,6 +9,7 @@ A hand takes its next item only when the last one's outcome is committed, so a c
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -75,6 +76,8 @@ class Drain:
         self.size = queue.batch
         self.blocked_until: datetime | None = None
         self.kept = self.swept = self.look_again_at = 0.0
+        self.paused: list[str] = []
+        self.paused_at = -math.inf
 
     def run(self, *, resident: timedelta | None = None) -> Counter[str]:
         """Drain until nothing is due. `resident`: stay that long for items that fall due within it."""
@@ -124,7 +127,7 @@ class Drain:
         if self.blocked_until and now < self.blocked_until:
             return 0
         self.blocked_until = self.queue.gate(now)
-        paused = pauses.paused_kinds(queue=self.queue.name, now=now)
+        paused = self._paused(now)
         if self.blocked_until or "" in paused:
             return 0
         items = claim.claim(self.queue.model, limit=self.size, worker=self.worker, now=now, without_kinds=paused)
@@ -145,6 +148,13 @@ class Drain:
             return len(items)
         self.hands.give((item, context) for item in granted)
         return len(items)
+
+    def _paused(self, now: datetime) -> list[str]:
+        """The paused types, as they were at most a moment ago."""
+        if time.monotonic() - self.paused_at > POLL_SECONDS:
+            self.paused_at = time.monotonic()
+            self.paused = pauses.paused_kinds(queue=self.queue.name, now=now)
+        return self.paused
 
     def _granted(self, items: list[QueueItem], now: datetime) -> list[QueueItem]:
         """The items whose limits granted them. The others are snoozed to the time of their own grant, or given back
@@ -180,7 +190,7 @@ class Drain:
 
     def _say(self, item: QueueItem, outcome: BaseException, *, now: datetime) -> None:
         """Settle an item that no hand has run."""
-        self.hands.say(item, settle.decide(self.queue, item, outcome, started_at=now, now=now))
+        self.hands.say(item, settle.end(self.queue, item, outcome, started_at=now, now=now))
 
     def _hold(self, items: Iterable[QueueItem]) -> None:
         until = time.monotonic() + claim.LEASE.total_seconds() - LEASE_MARGIN_SECONDS
@@ -259,8 +269,11 @@ class Drain:
 
     def _obey_pauses(self) -> None:
         """A pause holds for what is claimed but not begun, too."""
-        unbegun = self.hands.take_back()
-        paused = pauses.paused_kinds(queue=self.queue.name, now=self.clock()) if unbegun else []
+        if self.hands.idle:
+            return
+        # Asked first: were the database away in between, what is taken back would be in nobody's hand.
+        paused = pauses.paused_kinds(queue=self.queue.name, now=self.clock())
+        unbegun = self.hands.take_back() if paused else []
         self._release([item for item, _ in unbegun if "" in paused or item.kind in paused])
         self.hands.give(given for given in unbegun if given[0].pk in self.in_flight)
 

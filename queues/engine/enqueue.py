@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connections, router
 
-from queues.engine import records
+from queues.engine import records, statements
 from queues.engine.item import QueueItem
 from queues.engine.tombstones import Tombstone
 
@@ -36,7 +36,7 @@ def insert(queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]]
         return []
     alias = router.db_for_write(model)
     records_, sql = _statement(alias, model, tuple(rows[0]))
-    with connections[alias].cursor() as cursor:
+    with statements.cursor(connections[alias]) as cursor:
         cursor.execute(sql, [records_.dump(rows), queue])
         made = {key: item_id for item_id, key in cursor.fetchall()}
     known = _known(queue, model, [key for row in rows if (key := row["idempotency_key"]) not in made])

@@ -4,7 +4,9 @@
 --        a place below 0: the key of that place, where no promise is kept for who is refused
 -- answer: [[null, now] granted | [refusing place from 0, when], ...] in the order of the wants, in microseconds since 1970
 CREATE OR REPLACE FUNCTION queues_grant(keys text[], lim int[], len int[], asked int[], at timestamptz DEFAULT NULL)
-RETURNS jsonb LANGUAGE plpgsql AS $$
+RETURNS jsonb LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off -- a plan made for an empty table is kept
+AS $$
 DECLARE
   n int := cardinality(keys);
   granted jsonb[]; promised jsonb[]; tail jsonb[] := array_fill('[]'::jsonb, ARRAY[n]); was int[]; kept jsonb; units int;

@@ -60,6 +60,11 @@ class Hands:
         """Whether there will soon be nothing left to begin."""
         return self._inbox.qsize() <= len(self.hired) // 2
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing left to begin."""
+        return self._inbox.empty()
+
     def give(self, items: Iterable[Given]) -> None:
         """Hand out items; threads are started as they are needed, up to the queue's number of hands."""
         for given in items:
@@ -74,8 +79,9 @@ class Hands:
         """What no hand has begun."""
         found = []
         try:
-            while given := self._inbox.get_nowait():
+            while (given := self._inbox.get_nowait()) is not None:
                 found.append(given)
+            self._inbox.put(None)  # the sign to go home is for a hand
         except queues.Empty:
             pass
         return found
@@ -133,7 +139,4 @@ class Hands:
                     return result
                 return settle.decide(self.queue, item, result, started_at=started_at, now=self.clock())
             except BaseException as outcome:  # noqa: BLE001 - the one place: whatever a handler raises ends its attempt
-                try:
-                    return settle.decide(self.queue, item, outcome, started_at=started_at, now=self.clock())
-                except Exception as bug:  # noqa: BLE001 - an outcome that means nothing, or a rule that fails
-                    return settle.decide(self.queue, item, bug, started_at=started_at, now=self.clock(), rules=False)
+                return settle.end(self.queue, item, outcome, started_at=started_at, now=self.clock())

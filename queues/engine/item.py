@@ -84,7 +84,9 @@ class QueueItem(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["idempotency_key"], name="%(class)s_one_row_a_key"),
             models.UniqueConstraint(
-                fields=["lane"], condition=Q(status=Status.PROCESSING), name="%(class)s_one_running_a_lane"
+                fields=["lane"],
+                condition=Q(status=Status.PROCESSING, lane__isnull=False),
+                name="%(class)s_one_running_a_lane",
             ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="%(class)s_known_status"),
             models.CheckConstraint(condition=Q(priority__in=Priority.values), name="%(class)s_known_priority"),

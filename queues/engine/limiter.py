@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import connections, models, router, transaction
 from django.db.models.functions import Collate
 
+from queues.engine import statements
 from queues.engine.registry import Limit
 from queues.engine.window import PARTS, SECOND, Window
 
@@ -134,7 +135,7 @@ def _grant_postgres(
     using: str, known: list[tuple[str, int, int]], asked: list[tuple[int, list[int]]], at: datetime | None
 ) -> list[tuple[int | None, int]]:
     flat = [number for flags, places in asked for number in (flags, len(places), *places)]
-    with connections[using].cursor() as cursor:
+    with statements.cursor(connections[using]) as cursor:
         cursor.execute(
             "SELECT queues_grant(%s::text[], %s::int[], %s::int[], %s::int[], %s::timestamptz)",
             [*(list(part) for part in zip(*known, strict=True)), flat, at],

@@ -16,6 +16,7 @@ from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+ENCODER = json.JSONEncoder(default=str, separators=(",", ":"), ensure_ascii=False)
 TEXTS = ("CharField", "TextField", "EmailField", "URLField", "SlugField")
 
 
@@ -42,10 +43,8 @@ class Records:
                 }
                 for row in rows
             ]
-        text = json.dumps(
-            rows if isinstance(rows, list) else list(rows), default=str, separators=(",", ":"), ensure_ascii=False
-        )
-        if NUL.search(text):
+        text = ENCODER.encode(rows if isinstance(rows, list) else list(rows))
+        if "\\u0000" in text and NUL.search(text):
             raise ValueError("a value holds NUL, which no database keeps: SQLite would cut the text there")
         return text
 

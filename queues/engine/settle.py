@@ -19,7 +19,7 @@ from typing import Any, cast
 import structlog
 from django.db import connections, models, router, transaction
 
-from queues.engine import records
+from queues.engine import records, statements
 from queues.engine.attempts import Attempt
 from queues.engine.item import QueueItem
 from queues.engine.outcomes import Cancel, Outcome, Permanent, Snooze, Transient, Uncertain, clean
@@ -94,6 +94,14 @@ def decide(
     last_line = traceback.format_exception_only(result)[-1].strip()
     bug = Transient(last_line, code=f"bug {type(result).__name__}")
     return _retry(queue, on_dead, bug, {"code": bug.code, "words": bug.words, "via": ""}, common)
+
+
+def end(queue: Queue, item: QueueItem, outcome: BaseException, *, started_at: datetime, now: datetime) -> Settlement:
+    """`decide` for what was raised, whatever it was: an outcome that means nothing, or a rule that fails, is a bug."""
+    try:
+        return decide(queue, item, outcome, started_at=started_at, now=now)
+    except Exception as bug:  # noqa: BLE001 - the queue's own code
+        return decide(queue, item, bug, started_at=started_at, now=now, rules=False)
 
 
 def settle(queue: Queue, settlements: Sequence[Settlement]) -> set[int]:
@@ -199,7 +207,7 @@ COLUMNS: dict[str, models.Field[Any, Any]] = {
 
 def _write(queue: Queue, settlements: Sequence[Settlement], using: str) -> set[int]:
     source, sql = _statements(using, queue.model)
-    with connections[using].cursor() as cursor:
+    with statements.cursor(connections[using]) as cursor:
         if len(sql) == 1:
             cursor.execute(sql[0], [source.dump([_row(each) for each in settlements]), queue.name])
             return {row[0] for row in cursor.fetchall()}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from django.db import models, router, transaction
@@ -148,6 +149,11 @@ def hide(items: models.QuerySet[QueueItem], *, now: datetime) -> int:
 def restore(items: models.QuerySet[QueueItem], *, now: datetime) -> int:
     """Bring purged items back into sight."""
     return items.filter(hidden_at__gt=now - RESTORABLE).update(hidden_at=None, version=F("version") + 1)
+
+
+def put_back(items: models.QuerySet[QueueItem], *, item_id: int, columns: dict[str, Any]) -> int:
+    """Undo a transition of staff: the columns as they were before. The caller saw that nothing has touched it since."""
+    return items.filter(pk=item_id).exclude(status=Status.PROCESSING).update(**columns, version=F("version") + 1)
 
 
 def bury(queue: Queue, *, items: models.QuerySet[QueueItem], now: datetime) -> int:

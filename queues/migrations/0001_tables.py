@@ -187,7 +187,7 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.UniqueConstraint(fields=("idempotency_key",), name="emailmessage_one_row_a_key"),
                     models.UniqueConstraint(
-                        condition=models.Q(("status", "processing")),
+                        condition=models.Q(("lane__isnull", False), ("status", "processing")),
                         fields=("lane",),
                         name="emailmessage_one_running_a_lane",
                     ),

@@ -16,6 +16,7 @@ from pytest_django import Settings
 
 from queues.email import emails
 from queues.email.models import EmailMessage
+from queues.email.queue import EMAIL
 from queues.engine.states import Status
 from tests.conftest import ROOT
 from tests.queues.email.conftest import DrainAt
@@ -23,7 +24,7 @@ from tests.smtp_sink import Sink
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
-HANDS = 10
+HANDS = EMAIL.hands
 UNLIMITED = "email=100000000/60,email.recipient=100000000/60"
 
 type Worker = Callable[[], subprocess.Popen[bytes]]
