@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connections, router
+from django.db import connections, router, transaction
 
 from queues.engine import records, statements
 from queues.engine.item import QueueItem
 from queues.engine.tombstones import Tombstone
+
+AT_ONCE = 200
+"""Rows of one statement: PostgreSQL then keeps its parameter in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +30,20 @@ class Entry:
 
 
 def insert(queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
-    """One row a mapping (column → value, the same columns in each, `idempotency_key` among them); in order.
+    """One row a mapping (column → value, the same columns in each, `idempotency_key` among them); all or none.
 
-    A key that a concurrent transaction is just inserting is waited for. One statement, and a look-up only for
-    keys that were used before.
+    A key that a concurrent transaction is just inserting is waited for. One statement for 200 rows, and a look-up only
+    for keys that were used before.
     """
-    if not rows:
-        return []
     alias = router.db_for_write(model)
+    if len(rows) <= AT_ONCE:
+        return _insert(alias, queue, model, rows) if rows else []
+    with transaction.atomic(using=alias):
+        parts = [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
+        return [entry for part in parts for entry in _insert(alias, queue, model, part)]
+
+
+def _insert(alias: str, queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
     records_, sql = _statement(alias, model, tuple(rows[0]))
     with statements.cursor(connections[alias]) as cursor:
         cursor.execute(sql, [records_.dump(rows), queue])
