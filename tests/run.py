@@ -47,7 +47,6 @@ def main() -> int:
         if database:
             environment["TEST_DATABASE_URL"] = database.url
             spread = [
-                "-d",
                 "--dist",
                 "each",
                 "--tx",

@@ -32,8 +32,10 @@ KNOWN |= {
     name: os.environ[f"TEST_{name}"] for name in ("EMAIL_DELIVERY_URL", "RATE_LIMITS") if f"TEST_{name}" in os.environ
 }
 os.environ.update(KNOWN)
-POSTGRES = os.environ.get("TEST_DATABASE_URL") if os.environ.get("TEST_ON") != "sqlite" else None
-os.environ["DATABASE_URL"] = POSTGRES or f"sqlite:///{TEST_VAR / 'db.sqlite3'}"
+given = os.environ.get("TEST_DATABASE_URL", "")
+if os.environ.get("TEST_ON") == "sqlite" and not given.startswith("sqlite"):  # a child of a test is told the test's file
+    given = ""
+os.environ["DATABASE_URL"] = given or f"sqlite:///{TEST_VAR / 'db.sqlite3'}"
 
 from config.settings import *  # noqa: E402, F403
 from config.settings import DATABASES, INSTALLED_APPS, STORAGES  # noqa: E402
