@@ -33,7 +33,9 @@ KNOWN |= {
 }
 os.environ.update(KNOWN)
 given = os.environ.get("TEST_DATABASE_URL", "")
-if os.environ.get("TEST_ON") == "sqlite" and not given.startswith("sqlite"):  # a child of a test is told the test's file
+if os.environ.get("TEST_ON") == "sqlite" and not given.startswith(
+    "sqlite"
+):  # a child of a test is told the test's file
     given = ""
 os.environ["DATABASE_URL"] = given or f"sqlite:///{TEST_VAR / 'db.sqlite3'}"
 

@@ -78,5 +78,3 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _json(code: str, detail: str) -> JsonResponse:
     return JsonResponse(problems.body(code, detail), status=problems.CODES[code][0], content_type=problems.MEDIA_TYPE)
-
-

@@ -1,7 +1,7 @@
 """Errors of the API: `application/problem+json` (RFC 9457) with a stable `code`; field errors flat under `errors`.
 
-    {"type": "/api/docs/#invalid", "title": "…", "status": 400, "code": "invalid", "detail": "…",
-     "errors": {"to.0": ["no @ in the address"]}}
+{"type": "/api/docs/#invalid", "title": "…", "status": 400, "code": "invalid", "detail": "…",
+ "errors": {"to.0": ["no @ in the address"]}}
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ CODES: dict[str, tuple[int, str]] = {
     "not_found": (404, "There is nothing here"),
     "method_not_allowed": (405, "The method is not allowed here"),
     "not_acceptable": (406, "The answer can only be JSON"),
+    "stale": (409, "What it is about is not any more as it was"),
     "too_large": (413, "The request is too large"),
     "unsupported_media_type": (415, "The body must be application/json"),
     "idempotency_key_reused": (422, "The idempotency key was used before with other content"),
@@ -33,6 +34,7 @@ CODES: dict[str, tuple[int, str]] = {
     "unavailable": (503, "The request could not be stored; send it again"),
 }
 """Every code with its status and title; part of the API, so none is ever renamed."""
+
 
 class Problem(exceptions.APIException):
     """An error of one of our codes, with words for this case."""

@@ -6,7 +6,7 @@ from django.urls import URLPattern, path, register_converter
 from django.urls.converters import IntConverter
 from django.views.decorators.cache import never_cache
 
-from queues.desk.api import docs, emails
+from queues.desk.api import docs, emails, queues
 
 
 class IdConverter(IntConverter):
@@ -20,6 +20,19 @@ register_converter(IdConverter, "id")
 urlpatterns: list[URLPattern] = [
     path("api/v1/emails/", never_cache(emails.Emails.as_view()), name="api-emails"),
     path("api/v1/emails/<id:pk>/", never_cache(emails.Email.as_view()), name="api-email"),
+    path("api/v1/queues/", never_cache(queues.Queues.as_view()), name="api-queues"),
+    path("api/v1/queues/<slug:queue>/items/", never_cache(queues.Items.as_view()), name="api-queue-items"),
+    path("api/v1/queues/<slug:queue>/acts/<slug:act>/plan/", never_cache(queues.Plans.as_view()), name="api-plan"),
+    path("api/v1/queues/<slug:queue>/acts/<slug:act>/", never_cache(queues.Acts.as_view()), name="api-act"),
+    path("api/v1/queues/<slug:queue>/operations/", never_cache(queues.Operations.as_view()), name="api-operations"),
+    path(
+        "api/v1/queues/<slug:queue>/operations/<id:pk>/",
+        never_cache(queues.OneOperation.as_view()),
+        name="api-operation",
+    ),
+    path("api/v1/queues/<slug:queue>/operations/<id:pk>/start/", never_cache(queues.Start.as_view()), name="api-start"),
+    path("api/v1/queues/<slug:queue>/operations/<id:pk>/abort/", never_cache(queues.Abort.as_view()), name="api-abort"),
+    path("api/v1/queues/<slug:queue>/operations/<id:pk>/undo/", never_cache(queues.Undo.as_view()), name="api-undo"),
     path("api/schema/", docs.schema, name="api-schema"),
     path("api/docs/", docs.page, name="api-docs"),
 ]

@@ -124,7 +124,9 @@ def test_work_is_done_in_batches(now: datetime, monkeypatch: pytest.MonkeyPatch)
         finished(ago=31 * DAY)
     for _ in range(4):
         emails.enqueue(**MAIL)
-    with CaptureQueriesContext(connection, ) as queries:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
         assert retention.remove_bodies(now=now) == 11
     updates = [each["sql"] for each in queries if each["sql"].startswith("UPDATE")]
     assert len(updates) == 5, "windows of 5, 5, 5: batches of 3+2, 3+2, 1"

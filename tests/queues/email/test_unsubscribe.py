@@ -89,7 +89,7 @@ def test_a_look_changes_nothing(path: str, stranger: Client):
     assert stopped() == set()
     page = stranger.get(path).content.decode()
     assert "anna@example.com" in page
-    assert "<form method=\"post\">" in page
+    assert '<form method="post">' in page
     assert "<script" not in page
 
 
