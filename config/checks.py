@@ -70,9 +70,11 @@ def mail_leaves() -> Iterator[CheckMessage]:
 
 def stripe_is_whole() -> Iterator[CheckMessage]:
     """Stripe's keys come together and are told apart."""
-    if settings.STRIPE_API_KEY and not settings.STRIPE_WEBHOOK_SECRETS:
+    if not any(secret.strip() for secret in settings.STRIPE_WEBHOOK_SECRETS):
         yield Warning(
-            "STRIPE_API_KEY is set but STRIPE_WEBHOOK_SECRETS is not: every webhook is answered 503.", id="redrive.W010"
+            "STRIPE_WEBHOOK_SECRETS is not set: every Stripe webhook is answered 503.",
+            hint="Set it to the endpoint's signing secret (whsec_…); while one is rolled, to both, separated by a comma.",
+            id="redrive.W010",
         )
     for secret in settings.STRIPE_WEBHOOK_SECRETS:
         if secret.startswith(("sk_", "rk_", "pk_")):

@@ -25,6 +25,7 @@ DEFAULT_RATE_LIMITS = {
     "checkout.address": (20, 3600),
     "push.user": (10, 3600),
     "push.campaign": (100, 3600),
+    "stripe.read": (50, 1),
 }
 """Name -> (units, window in seconds), DESIGN 3.4."""
 
@@ -142,7 +143,10 @@ def database(url: str, *, name: str = "DATABASE_URL", root: Path) -> dict[str, A
                 "connect_timeout": 5,
                 "application_name": "redrive",
                 "prepare_threshold": 3,
-                **dict(parse_qsl(parts.query)),
+                **{
+                    option: int(value) if option == "prepare_threshold" and value.isdigit() else value
+                    for option, value in parse_qsl(parts.query)
+                },
             },
         }
     raise BadSetting(name, "expected sqlite:///file.db or postgres://user:password@host:5432/name")

@@ -15,9 +15,13 @@ TABLE = [
     Recurring(name="drain webhook", task="queues.tasks.drain", args=("webhook",), minutes=5, queue="webhook"),
     Recurring(name="reclaim lost leases", task="queues.tasks.reclaim", minutes=1),
     Recurring(name="adopt tracking events", task="queues.tasks.adopt_tracking", minutes=1),
+    Recurring(name="carry on operations", task="queues.tasks.carry_on_operations", minutes=1),
     Recurring(name="expire orders", task="payments.tasks.expire_orders", minutes=1),
     Recurring(name="send refunds", task="payments.tasks.send_refunds", minutes=1),
+    Recurring(name="refresh rollups", task="analytics.tasks.refresh_rollups", minutes=1),
+    Recurring(name="refresh watched panels", task="analytics.tasks.refresh_watched", minutes=1),
     # At different times of the night, so that they do not take all workers at once.
+    Recurring(name="note the ledger's head", task="queues.tasks.note_ledger_head", daily_at=time(0, 5)),
     Recurring(name="clean rate counters", task="queues.tasks.clean_rate_counters", daily_at=time(2, 10)),
     Recurring(name="remove old mail", task="queues.tasks.remove_old_mail", daily_at=time(2, 40), timeout=LONG),
     Recurring(name="forget old heartbeats", task="queues.tasks.forget_heartbeats", daily_at=time(3, 50)),

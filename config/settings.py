@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from django.utils.csp import CSP
 
 from config import environment, secrets
+from payments import navigation as payments
 from queues.desk import shell
 from queues.engine import log
 
@@ -84,6 +85,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "analytics.outage.Outage",
     "django_structlog.middlewares.RequestMiddleware",
 ]
 
@@ -178,7 +180,7 @@ Q_CLUSTER: dict[str, Any] = {
 
 # --- Queues ---------------------------------------------------------------------------------------------------------
 
-RATE_LIMITS = environment.rate_limits(ENVIRONMENT)
+RATE_LIMITS = {"analytics.refresh": (1, 15)} | environment.rate_limits(ENVIRONMENT)
 RETRY_JITTER = 0.1  # delays vary by this share, so that what failed together does not come back together
 LEDGER_KEY = ENVIRONMENT.get("LEDGER_KEY", "")
 
@@ -197,6 +199,8 @@ ANYMAIL = {"WEBHOOK_SECRET": ANYMAIL_WEBHOOK_SECRET} if ANYMAIL_WEBHOOK_SECRET e
 
 STRIPE_API_KEY = ENVIRONMENT.get("STRIPE_API_KEY", "")
 STRIPE_API_BASE = ENVIRONMENT.get("STRIPE_API_BASE", "")
+# Where Stripe sends the customer after a checkout: a page of the product's, never an address the client names.
+CHECKOUT_RETURN_URL = ENVIRONMENT.get("CHECKOUT_RETURN_URL", "")
 STRIPE_WEBHOOK_SECRETS = environment.words(ENVIRONMENT, "STRIPE_WEBHOOK_SECRETS")
 VAPID_PRIVATE_KEY = ENVIRONMENT.get("VAPID_PRIVATE_KEY", "")
 FCM_CREDENTIALS = ENVIRONMENT.get("FCM_CREDENTIALS", "")
@@ -240,3 +244,4 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 UNFOLD = shell.UNFOLD
+UNFOLD["SIDEBAR"]["navigation"][2:2] = [payments.SECTION]  # below the queues

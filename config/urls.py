@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("", include("queues.urls")),
     path("", include("payments.urls")),
+    path("", include("analytics.urls")),
 ]
 
 # Strangers see no traceback; who asks for JSON is answered in it.

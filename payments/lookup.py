@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from payments.models import Dispute, Order, Problem, Refund, StripeRequest
+from queues.engine.outcomes import Transient
 from queues.webhooks import stripe_api
 from queues.webhooks.handlers import Event
 
@@ -120,5 +121,10 @@ def _asked(intent: str, charge: str) -> Owner:
     """By the payment, else the charge, at Stripe: they carry our metadata."""
     if not (intent or charge):
         return Owner()
-    reference = reference_in(stripe_api.get(f"/v1/payment_intents/{intent}" if intent else f"/v1/charges/{charge}"))
+    try:
+        asked = stripe_api.get(f"/v1/payment_intents/{intent}" if intent else f"/v1/charges/{charge}")
+    except stripe_api.NotFound as missing:
+        # An event can be faster than the object it is about: later it is there, and if not, staff will see it.
+        raise Transient(missing.words, code=missing.code) from missing
+    reference = reference_in(asked)
     return Owner(reference=reference, ours=bool(reference))

@@ -26,12 +26,13 @@ ENDED = frozenset({"canceled", "incomplete_expired"})
 def subscription_changed(event: Event, fetched: Any) -> None:
     """It began, changed or ended."""
     told = event.object
+    state = told.get("status") or "canceled"  # of one that Stripe has no state of any more
     row, new = Subscription.objects.select_for_update().get_or_create(
-        stripe_id=told["id"], defaults={"state": told["status"], "told_at": event.created}
+        stripe_id=told["id"], defaults={"state": state, "told_at": event.created}
     )
-    if not new and row.state in ENDED and told["status"] not in ENDED:
+    if not new and row.state in ENDED and state not in ENDED:
         return
-    row.state = told["status"]
+    row.state = state
     row.customer = identity(told.get("customer"))
     row.cancels_at = orders.moment(told.get("cancel_at")) or _period_end(told)
     row.ended_at = orders.moment(told.get("ended_at"))

@@ -3,10 +3,21 @@
 from queues.desk import (
     email_admin,
     foreign_admin,
+    groups_admin,
+    operations_admin,
     pauses_admin,
     records_admin,
     suppressions_admin,
     tokens_admin,
 )
 
-__all__ = ["email_admin", "foreign_admin", "pauses_admin", "records_admin", "suppressions_admin", "tokens_admin"]
+__all__ = [
+    "email_admin",
+    "foreign_admin",
+    "groups_admin",
+    "operations_admin",
+    "pauses_admin",
+    "records_admin",
+    "suppressions_admin",
+    "tokens_admin",
+]

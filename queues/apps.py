@@ -15,6 +15,8 @@ class QueuesConfig(AppConfig):
         from queues.desk import permissions
         from queues.email.queue import EMAIL
         from queues.engine import registry
+        from queues.webhooks.queue import WEBHOOK
 
         registry.register(EMAIL)
+        registry.register(WEBHOOK)
         post_migrate.connect(permissions.ensure, sender=self)

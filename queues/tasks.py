@@ -7,6 +7,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from queues.desk import ledger
+from queues.desk.bulk import run
 from queues.email import retention, tracking
 from queues.engine import heartbeats, limiter, registry, residence, transitions
 
@@ -48,6 +50,16 @@ def adopt_tracking() -> int:
 def beat(host: str) -> None:
     """Answer the supervisor of that machine: its cluster does work."""
     heartbeats.beat(name=f"cluster:{host}", now=timezone.now())
+
+
+def carry_on_operations() -> int:
+    """Carry on the operations of staff that run and nobody carries on."""
+    return run.carry_on(stay=RESIDENT)
+
+
+def note_ledger_head() -> int:
+    """Write the ledger's length and last digest to the log, where nobody can take its end away."""
+    return ledger.note_head()[0]
 
 
 def forget_heartbeats() -> int:

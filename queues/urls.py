@@ -10,5 +10,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("", include("queues.email.urls")),
+    path("", include("queues.webhooks.urls")),
     path("", include("queues.desk.api.urls")),
 ]

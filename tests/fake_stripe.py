@@ -7,7 +7,8 @@
         stripe.shift(hours=25)                                    # its clock goes on; keys are forgotten after 24 h
 
 Faults: `hang` (does it, answers late), `cut` (does it, closes the connection), `refuse` (closes before doing it), or a
-status: `500` is remembered under the idempotency key, as Stripe does; `429`, `503` and `409` are not.
+status: `500` is remembered under the idempotency key, as Stripe does; `429`, `503` and `409` are not. `broken` does it
+and answers 500 all the same.
 """
 
 from __future__ import annotations
@@ -131,6 +132,8 @@ class Handler(BaseHTTPRequestHandler):
                 status, found = int(fault), {"error": {"type": "api_error", "message": f"told to answer {fault}"}}
             else:
                 status, found = answer(state.account, method=self.command, path=path, fields=fields)
+            if fault == "broken":
+                status, found = 500, {"error": {"type": "api_error", "message": "told to break"}}
             if key and status in (200, 402, 500):
                 state.keys[key] = Remembered(digest, state.now(), status, found)
             return status, found

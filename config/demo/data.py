@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 
+from config.demo import campaigns, shop
 from queues.desk import permissions
 from queues.email import emails, suppressions
 from queues.email.models import EmailMessage, Suppression
@@ -60,6 +61,8 @@ def load(*, passwords: dict[str, str], now: datetime) -> dict[str, int]:
             "log-ins": log_ins(passwords),
             "mails of the past": history(now=now),
             "mails to send": fresh(now=now),
+            "products": shop.stock(),
+            "campaigns": campaigns.load(now=now),
         }
 
 

@@ -3,7 +3,8 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from config.demo import views
+from config.demo import shop, views
+from config.demo.stripe import views as stripe
 
 app_name = "demo"
 
@@ -16,4 +17,11 @@ urlpatterns = [
     path("mail/<int:pk>/html/", views.html, name="html"),
     path("mail/<int:pk>/source/", views.source, name="source"),
     path("mail/<int:pk>/attachments/<int:number>/", views.attachment, name="attachment"),
+    path("shop/", shop.shop, name="shop"),
+    path("shop/buy/", shop.buy, name="shop-buy"),
+    path("stripe/", stripe.board, name="stripe-board"),
+    path("stripe/act/", stripe.act, name="stripe-act"),
+    path("stripe/again/", stripe.again, name="stripe-again"),
+    path("stripe/pay/<str:session_id>/", stripe.pay, name="stripe-pay"),
+    path("stripe/<path:path>", stripe.api, name="stripe-api"),
 ]

@@ -16,6 +16,8 @@ from django.core.management import get_commands
 from config import environment as settings_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+FAKE_STRIPE_KEY = "sk_test_fake_stripe_of_the_demo"
+"""Opens the fake Stripe under /demo/ (config/demo/stripe) and nothing else."""
 MANAGE = (sys.executable, str(ROOT / "manage.py"))
 
 
@@ -43,6 +45,7 @@ class Plan:
     var: Path
     environment: dict[str, str] = field(repr=False)
     catcher: bool = False
+    fake_stripe: bool = False
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -50,7 +53,9 @@ class Plan:
 
         A delivery address of the operator's own is not among them: it may hold a password.
         """
-        return ("BASE_URL", "EMAIL_DELIVERY_URL") if self.catcher else ("BASE_URL",)
+        mail = ("EMAIL_DELIVERY_URL",) if self.catcher else ()
+        stripe = ("STRIPE_API_KEY", "STRIPE_API_BASE", "CHECKOUT_RETURN_URL") if self.fake_stripe else ()
+        return ("BASE_URL", *mail, *stripe)
 
     @property
     def steps(self) -> list[Command]:
@@ -90,7 +95,12 @@ def make(*, environment: Mapping[str, str], var: Path) -> Plan:
     host = "localhost" if is_loopback(bind) or is_any(bind) else bind
     url = children.get("BASE_URL") or f"http://{f'[{host}]' if ':' in host else host}:{port}"
     children["BASE_URL"] = url
-    return Plan(bind=bind, port=port, url=url, var=var, environment=children, catcher=catcher)
+    fake_stripe = not environment.get("STRIPE_API_KEY")
+    if fake_stripe:
+        reached = f"http://127.0.0.1:{port}" if is_loopback(bind) or is_any(bind) else url
+        children |= {"STRIPE_API_KEY": FAKE_STRIPE_KEY, "STRIPE_API_BASE": f"{reached}/demo/stripe"}
+        children.setdefault("CHECKOUT_RETURN_URL", f"{url}/demo/shop/")
+    return Plan(bind=bind, port=port, url=url, var=var, environment=children, catcher=catcher, fake_stripe=fake_stripe)
 
 
 def manage(name: str, says: str, *arguments: str, optional: bool = False) -> Command:

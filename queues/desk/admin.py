@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -24,7 +24,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from queues.desk import act_page, acts, faces, listing, marks, permissions, timeline, waiting
+from queues.desk import act_page, acts, export_page, faces, listing, marks, permissions, timeline, waiting
 from queues.desk.selection import ID_MAX
 from queues.engine import registry
 from queues.engine.item import QueueItem
@@ -87,6 +87,7 @@ class QueueItemAdmin(ModelAdmin):
         return [
             self._url("", self.changelist_view, "changelist"),
             self._url("act/<slug:act_name>/", self.act_view, "act"),
+            self._url("export/", self.export_view, "export"),
             self._url("<int:item_id>/change/", self.item_view, "change"),
             *self.further_urls(),
         ]
@@ -95,7 +96,7 @@ class QueueItemAdmin(ModelAdmin):
         """Pages that only this queue has."""
         return []
 
-    def _url(self, route: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
+    def _url(self, route: str, view: Callable[..., HttpResponseBase], name: str) -> URLPattern:
         pattern: URLPattern = path(route, self.admin_site.admin_view(view), name=f"{self._base}_{name}")
         return pattern
 
@@ -135,6 +136,9 @@ class QueueItemAdmin(ModelAdmin):
             "desk_filter_pairs": kept,
         }
         response: HttpResponse = super().changelist_view(request, extra | (extra_context or {}))
+        shown = getattr(response, "context_data", None) or {}
+        if getattr(shown.get("cl"), "mistake", None):
+            response.status_code = 400
         return response
 
     @display(description="")
@@ -192,6 +196,7 @@ class QueueItemAdmin(ModelAdmin):
 
     def _item_page(self, request: HttpRequest, item_id: int) -> HttpResponse:
         item, now = self.found(request, item_id), timezone.now()
+        cause = waiting.why(item, queue=self.queue, now=now)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -200,7 +205,8 @@ class QueueItemAdmin(ModelAdmin):
             "item": item,
             "badge": self.badge(item),
             "heading": self.face.title(item),
-            "why": waiting.why(item, queue=self.queue, now=now),
+            "why": cause,
+            "remedy": cause if cause.needs and permissions.may(request.user, *cause.needs) else None,
             "facts": [*self.details(item), *self._facts(item, now)],
             "events": timeline.of(item, queue=self.queue.name, reported=self.reported(item)),
             "desk_acts": [act for act in self.permitted(request) if not act.hinders(item, now)],
@@ -238,6 +244,10 @@ class QueueItemAdmin(ModelAdmin):
     def act_view(self, request: HttpRequest, act_name: str) -> HttpResponse:
         """What the act would touch; then, with a reason, the act."""
         return require_http_methods(["GET", "POST"])(act_page.view)(request, act_name, desk=self)
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """The list as a file."""
+        return require_http_methods(["GET", "POST"])(export_page.view)(request, desk=self)
 
     # ---------------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from queues.desk import acts, operations, plans
+from queues.desk import acts, grammar, operations, plans
 from queues.desk.selection import Selection
 from queues.engine import registry
 from queues.engine.states import Status
@@ -27,18 +27,28 @@ class ActCommand(BaseCommand):
         parser.add_argument("--status", default=self.default_status, choices=["waiting", *Status.values])
         parser.add_argument("--type", default="", dest="kind", help="of this type only")
         parser.add_argument("--code", default="", help="with this last cause only, for example 'smtp 451'")
-        parser.add_argument("--search", default="", help="an exact recipient, key or the like")
+        parser.add_argument(
+            "--filter",
+            "--search",
+            default="",
+            dest="search",
+            help="as in the list's search box: error:timeout age>1h, or an exact recipient, key or the like",
+        )
         parser.add_argument("--reason", default="", help="why; it goes into the ledger")
         parser.add_argument("--dry-run", action="store_true", help="only say what would be touched")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show or do it, a thousand items at a time until none is left."""
         try:
-            registry.get(options["queue"])
+            model = registry.get(options["queue"]).model
         except LookupError as error:
             raise CommandError(str(error)) from error
         fields = ("status", "kind", "code", "search")
         selection = Selection(ids=tuple(options["ids"]), **{name: options[name] for name in fields})
+        try:
+            selection.check(model)
+        except grammar.Mistake as mistake:
+            raise CommandError(f"{mistake}\n  {selection.search}\n  {'^':>{mistake.at}}") from mistake
         if options["dry_run"]:
             self._preview(options["queue"], selection)
             return

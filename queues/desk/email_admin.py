@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -13,10 +15,10 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 from unfold.decorators import display
 
-from queues.desk import faces, marks, preview
+from queues.desk import faces, filters, grammar, marks, preview
 from queues.desk.admin import QueueItemAdmin
 from queues.desk.timeline import Event
-from queues.email import addresses, emails, types
+from queues.email import addresses, emails, suppressions, types
 from queues.email.models import EmailMessage
 
 TEXT_SHOWN = 100_000
@@ -44,9 +46,28 @@ def find(text: str) -> Q | None:
         return named
 
 
+def to(word: grammar.Word, _now: datetime) -> Q:
+    """The first recipient: an exact address by its index, or a part of it (`*@example.com`)."""
+    if word.before or word.behind:
+        return filters.matches("recipient", replace(word, text=word.text.casefold()))
+    return Q(recipient=addresses.normalize(word.text))
+
+
 def unrunnable(item: Any) -> str:
     """A mail whose text was removed after its time cannot be sent again."""
     return "its text was removed after its time" if item.bodies_removed_at else ""
+
+
+def stopped(item: Any, now: datetime) -> str:
+    """The suppressed address, if every recipient of the mail is."""
+    kind = types.get(item.kind)
+    blocks = suppressions.blocked(item.recipients, now=now)
+    held = [
+        address
+        for address in item.recipients
+        if any(suppressions.applies(block, kind) for block in blocks.get(address, []))
+    ]
+    return held[0] if held and len(held) == len(item.recipients) else ""
 
 
 FACE = faces.Face(
@@ -54,11 +75,17 @@ FACE = faces.Face(
     model=EmailMessage,
     title=lambda item: getattr(item, "recipient", ""),
     find=find,
-    find_help="Exact recipient, Message-ID, key or id",
+    find_help="A filter like error:timeout age>1h, or an exact recipient, Message-ID, key or id",
+    fields=(
+        filters.Field(name="to", example="to:*@example.com", stars=True, rows=to),
+        filters.text("template", "template", "template:receipt/*"),
+        filters.text("provider", "provider", "provider:smtp*"),
+    ),
     listed=("subject",),
     known_types=lambda: sorted(types._types),
     words={"succeeded": "Sent"},
     unrunnable=unrunnable,
+    stopped=stopped,
 )
 faces.register(FACE)
 

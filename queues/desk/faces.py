@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db.models import Q
 
+from queues.desk.filters import Field
 from queues.engine.item import QueueItem
 from queues.engine.states import Status
 
@@ -22,6 +24,8 @@ class Face:
     find: Callable[[str], Q | None]
     """The rows an exact search text names, by indexed columns only; None if it can name none."""
     find_help: str
+    fields: tuple[Field, ...] = ()
+    """Fields of the filter language that only this queue has."""
     listed: tuple[str, ...] = ()
     """Text columns that a list shows; all other texts and payloads are left in the database."""
     known_types: Callable[[], list[str]] = list
@@ -29,6 +33,8 @@ class Face:
     """Its own words for states (`{"succeeded": "Sent"}`)."""
     unrunnable: Callable[[QueueItem], str] = lambda _item: ""
     """Why the item cannot run again, or ""."""
+    stopped: Callable[[QueueItem, datetime], str] = lambda _item, _now: ""
+    """Whose suppression will cancel the item when its turn comes, or ""."""
 
     def word(self, status: str) -> str:
         """The state as staff of this queue call it."""

@@ -9,11 +9,17 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_http_methods
 from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from queues.desk import schedule_page
 from queues.desk.records_admin import RecordAdmin
 
 for foreign in (User, Group, Success, Failure, OrmQ, Schedule):
@@ -43,8 +49,23 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
 class ScheduleAdmin(RecordAdmin):
     """Recurring work; the table of it is in the code, and a migrate sets these rows to it."""
 
-    list_display = ("name", "func", "schedule_type", "minutes", "cron", "next_run")
+    list_display = ("name", "func", "schedule_type", "minutes", "cron", "next_run", "run_link")
     ordering = ("name",)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Running one now, before the usual pages."""
+        wrapped = self.admin_site.admin_view(require_http_methods(["GET", "POST"])(self.run_view))
+        return [path("<int:schedule_id>/run/", wrapped, name="django_q_schedule_run"), *super().get_urls()]
+
+    def run_view(self, request: HttpRequest, schedule_id: int) -> HttpResponse:
+        """Ask for the reason, then run it."""
+        return schedule_page.view(request, schedule_id, site=self.admin_site)
+
+    @display(description="act")
+    def run_link(self, row: Schedule) -> SafeString:
+        """To the page that asks for a reason."""
+        address = reverse("admin:django_q_schedule_run", args=[row.pk])
+        return format_html('<a class="desk-link" href="{}">Run now…</a>', address)
 
 
 class TaskAdmin(RecordAdmin):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from django import forms
 
+from queues.desk import parameters
+from queues.desk.bulk.operation import PACE_MAX
+from queues.desk.parameters import Parameter
 from queues.email import addresses, suppressions
 
 REASON_MAX = 500
@@ -11,6 +17,12 @@ REASON_MAX = 500
 
 class ReasonForm(forms.Form):
     """Why staff do it; it goes into the ledger."""
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The act's parameters, of a valid form."""
+        fields = self.fields.items()
+        return {name: self.cleaned_data[name] for name, field in fields if isinstance(field, ParameterField)}
 
     reason = forms.CharField(
         max_length=REASON_MAX,
@@ -20,6 +32,60 @@ class ReasonForm(forms.Form):
     )
 
 
+class StartForm(ReasonForm):
+    """How an operation is carried out."""
+
+    pace = forms.IntegerField(
+        label="Items a minute",
+        min_value=1,
+        max_value=PACE_MAX,
+        widget=forms.NumberInput(attrs={"class": "desk-input", "inputmode": "numeric"}),
+    )
+    canary = forms.BooleanField(
+        label="Try a few first",
+        required=False,
+        initial=True,
+        help_text="One, then 5, then 25, then more: if they fail as before, it halts itself and leaves the rest.",
+    )
+
+
+def for_act[Form: ReasonForm](base: type[Form], wanted: Iterable[Parameter]) -> type[Form]:
+    """The form with a field for each parameter that the act wants; `given` of an instance are their values."""
+    fields = {parameter.name: ParameterField(parameter) for parameter in wanted}
+    return type(base.__name__, (base,), {**fields, "field_order": [*fields, "reason"]})
+
+
+class ParameterField(forms.CharField):
+    """Text that its parameter reads."""
+
+    def __init__(self, parameter: Parameter) -> None:
+        self.parameter = parameter
+        choices = [(name, name.capitalize()) for name in parameters.PRIORITIES]
+        box: forms.Widget = forms.TextInput(attrs={"class": "desk-input", "autocomplete": "off"})
+        if parameter == parameters.PRIORITY:
+            box = forms.Select(attrs={"class": "desk-input"}, choices=choices)
+        help_text = "" if parameter == parameters.PRIORITY else parameter.help
+        super().__init__(label=parameter.label, help_text=help_text, widget=box, max_length=50)
+
+    def clean(self, value: Any) -> Any:
+        """What JSON keeps of it."""
+        try:
+            return self.parameter.read(super().clean(value))
+        except ValueError as error:
+            raise forms.ValidationError(f"Give {error}.") from error
+
+
+class ExportForm(ReasonForm):
+    """A file of items."""
+
+    form = forms.ChoiceField(
+        label="As",
+        choices=[("csv", "CSV, for a spreadsheet"), ("ndjson", "NDJSON, a line of JSON for each")],
+        widget=forms.Select(attrs={"class": "desk-input"}),
+    )
+    field_order = ["form", "reason"]
+
+
 class PauseForm(ReasonForm):
     """How long a queue rests."""
 
@@ -27,6 +93,17 @@ class PauseForm(ReasonForm):
         label="Resume by itself",
         coerce=int,
         choices=[(0, "never, staff resume it"), (1, "after 1 hour"), (4, "after 4 hours"), (24, "after 24 hours")],
+        widget=forms.Select(attrs={"class": "desk-input"}),
+    )
+
+
+class IgnoreForm(ReasonForm):
+    """How long a failure group is left out of sight."""
+
+    hours = forms.TypedChoiceField(
+        label="Ignore it",
+        coerce=int,
+        choices=[(4, "for 4 hours"), (24, "for 24 hours"), (168, "for a week"), (720, "for 30 days")],
         widget=forms.Select(attrs={"class": "desk-input"}),
     )
 

@@ -104,11 +104,13 @@ def record(
     plan: str = "",
     result: Mapping[str, Any] | None = None,
     request_id: str = "",
+    count: int | None = None,
 ) -> LedgerEntry:
     """Append an entry in the caller's transaction, which must be the act's own: both happen, or neither does.
 
-    Call it last in the transaction: writers of the chain wait for each other until they commit. Raises
-    TransactionManagementError outside a transaction.
+    `count` is the number of items where they are mentioned one by one later (`mention`). Call it last in the
+    transaction: writers of the chain wait for each other until they commit. Raises TransactionManagementError outside
+    a transaction.
     """
     using = router.db_for_write(LedgerEntry)
     if not connections[using].in_atomic_block:
@@ -120,7 +122,7 @@ def record(
         act=act,
         queue=queue,
         items=[int(item) for item in items[:ITEMS_MAX]],
-        item_count=len(items),
+        item_count=len(items) if count is None else count,
         plan=_clean(plan, TEXT_MAX),
         reason=_clean(reason, TEXT_MAX),
         result=dict(result or {}),
@@ -136,6 +138,11 @@ def record(
     )
     log.info("ledger.recorded", entry=entry.pk, act=act, queue=queue, count=entry.item_count, digest=entry.digest)
     return entry
+
+
+def mention(*, entry_id: int, queue: str, items: Iterable[int]) -> None:
+    """Make an entry found by further items: an operation touches them after the entry of its start was written."""
+    LedgerItem.objects.bulk_create(LedgerItem(entry_id=entry_id, queue=queue, item_id=item) for item in items)
 
 
 def digest(entry: LedgerEntry) -> str:
@@ -171,6 +178,14 @@ def verify(*, head: str = "") -> Verdict:
     if not seen_head:
         return Verdict(count, previous, None, "the digest noted earlier is not in it: its end was cut off")
     return Verdict(count, previous)
+
+
+def note_head() -> tuple[int, str]:
+    """Write to the log how many entries there are and the last one's digest, for `verify(head=…)`; returns both."""
+    head = LedgerEntry.objects.order_by("-id").values_list("digest", flat=True).first() or BEGINNING
+    count = LedgerEntry.objects.count()
+    log.info("ledger.head", count=count, digest=head)
+    return count, head
 
 
 def of_item(*, queue: str, item_id: int, limit: int = 100) -> list[LedgerEntry]:

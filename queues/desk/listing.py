@@ -1,6 +1,7 @@
 """The list of a queue's items: keyset pages in one fixed order, exact filters and search, nothing unbounded.
 
-status, kind, code, q, purged=1    the `Selection`, in the address
+q                                  a filter in the language of `filters`
+status, kind, code, purged=1       fields of the `Selection` by themselves; what `q` says of them wins
 after, before                      the page: cursors, which are the sort key of an item
 """
 
@@ -19,7 +20,7 @@ from django.utils.http import urlencode
 from unfold.contrib.filters.admin import TextFilter
 from unfold.views import ChangeList
 
-from queues.desk import bounded, cursors, faces, plans
+from queues.desk import bounded, cursors, faces, filters, grammar, plans
 from queues.desk.selection import WAITING_WORD, Selection
 from queues.engine.item import QueueItem
 from queues.engine.states import Status
@@ -36,14 +37,36 @@ def selection(parameters: MultiValueDict[str, str]) -> Selection:
     ids = [int(pk) for pk in parameters.getlist("id") if pk.isascii() and pk.isdigit() and len(pk) < 20]
     if not ids and ("id" in parameters or "chosen" in parameters):
         ids = [0]
+    status, purged, search = _lifted(parameters.get("q", "").strip())
     return Selection(
         ids=tuple(dict.fromkeys(ids)),
-        status=parameters.get("status", ""),
+        status=status or parameters.get("status", ""),
         kind=parameters.get("kind", ""),
         code=parameters.get("code", ""),
-        search=parameters.get("q", ""),
-        purged=parameters.get("purged") == "1",
+        search=search,
+        purged=purged or parameters.get("purged") == "1",
     )
+
+
+def _lifted(text: str) -> tuple[str, bool, str]:
+    """The state and `is:purged` that a filter names, which decide the list's order and its tab, and the filter's rest.
+
+    A mistake is left where it is: whoever applies the filter says so.
+    """
+    try:
+        words = grammar.read(text)
+    except grammar.Mistake:
+        return "", False, text
+    states = [word for word in words if word.field == "status"]
+    purged = grammar.Word(field="is", text="purged")
+    if len(states) == 1 and states[0].text in filters.STATES and states == [_state(states[0].text)]:
+        rest = [word for word in words if word not in (states[0], purged)]
+        return states[0].text, purged in words, grammar.write(rest)
+    return "", purged in words, grammar.write([word for word in words if word != purged]) if purged in words else text
+
+
+def _state(name: str) -> grammar.Word:
+    return grammar.Word(field="status", text=name)
 
 
 def kept(parameters: MultiValueDict[str, str]) -> list[tuple[str, str]]:
@@ -95,6 +118,7 @@ class ItemList(ChangeList):
         self.count = bounded.Count(0)
         self.older = self.newer = ""
         self.slow = False
+        self.mistake: tuple[str, str, str] | None = None
         self.parameters = request.GET
         self.selection = selection(request.GET)
         super().__init__(request, *args, **kwargs)
@@ -105,7 +129,8 @@ class ItemList(ChangeList):
         """Every state as a link that keeps the other filters."""
         face = faces.for_model(self.model)
         chosen = self.selection
-        kept_too = {name: value for name, value in kept(self.parameters) if name not in ("status", "purged")}
+        kept_too = {name: value for name, value in kept(self.parameters) if name in ("kind", "code")}
+        kept_too |= {"q": chosen.search} if chosen.search else {}
         states = [("", "", "All"), (WAITING_WORD, "", "Waiting")]
         states += [(status, status, face.word(status)) for status in Status.values]
         tabs = [
@@ -118,7 +143,7 @@ class ItemList(ChangeList):
     @property
     def chips(self) -> list[tuple[str, str, str]]:
         """The filters in force besides the state: (name, value, the query string without it)."""
-        labels = {"kind": "type", "code": "cause", "q": "search"}
+        labels = {"kind": "type", "code": "cause", "q": "filter"}
         given = kept(self.parameters)
         return [
             (labels[name], value, "?" + urlencode([pair for pair in given if pair[0] != name]))
@@ -136,8 +161,19 @@ class ItemList(ChangeList):
         self.filter_specs, self.has_filters, self.has_active_filters = self._filters(request)
         self.clear_all_filters_qs = "?"
         model: type[QueueItem] = self.model
-        rows = self.selection.apply(model._default_manager.all()).defer(*plans.heavy(model))
-        return rows.order_by(*cursors.order(self.selection.status))
+        try:
+            rows = self.selection.apply(model._default_manager.all())
+        except grammar.Mistake as mistake:
+            rows = model._default_manager.none()
+            # Positions are counted in what is left of the filter, so that is shown.
+            text, place = self.selection.search, mistake.at - 1
+            self.mistake = (mistake.words, text[:place], text[place:] or " ")
+        return rows.defer(*plans.heavy(model)).order_by(*cursors.order(self.selection.status))
+
+    @property
+    def fields(self) -> list[filters.Field]:
+        """What the filter language knows here, for the help below the search."""
+        return [*filters.FIELDS, *faces.for_model(self.model).fields]
 
     def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
         """A changed filter begins at the first page."""

@@ -1,8 +1,8 @@
 """What staff can do: each act is a permission check, the engine's transition and a ledger entry in one transaction.
 
-    redrive, replay, discard, purge, restore    on items, as a `Plan` or as a selection    `perform`, `act_on`
-    pause, resume                               on a queue or one type of it
-    suppress, lift                              on an address
+    everything in `acts`    on items, as a `Plan` or as a selection    `perform`, `act_on`
+    pause, resume           on a queue or one type of it
+    suppress, lift          on an address
 
 Every function takes the `Actor`, a reason and `now`, and returns what happened. Refused acts raise PermissionDenied.
 """
@@ -10,6 +10,7 @@ Every function takes the `Actor`, a reason and `now`, and returns what happened.
 from __future__ import annotations
 
 import getpass
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +21,9 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.db import models, router, transaction
 
-from queues.desk import acts, ledger, permissions, plans
+from queues.desk import acts, ledger, parameters, permissions, plans
+from queues.desk.bulk import before
+from queues.desk.bulk.operation import Operation, Portion
 from queues.desk.plans import Plan
 from queues.desk.selection import Selection
 from queues.email import addresses, suppressions
@@ -77,35 +80,51 @@ class Result:
     """With `more`: where the next call goes on (`below`)."""
     entry_id: int | None = None
     """The ledger entry; None if there was nothing to do."""
+    operation_id: int | None = None
+    """Of an act on several items: what it is undone by."""
 
 
 def act_on(
-    *, act: str, queue: str, selection: Selection, actor: Actor, reason: str, now: datetime, below: int | None = None
+    *,
+    act: str,
+    queue: str,
+    selection: Selection,
+    actor: Actor,
+    reason: str,
+    now: datetime,
+    below: int | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> Result:
     """Plan and perform in one go, for programs and commands: the newest 1,000 items of the selection at most.
 
-    If the result says `more`, call it again with `below` its `lowest`. Raises LookupError for an unknown act or queue.
+    If the result says `more`, call it again with `below` its `lowest`. Raises LookupError for an unknown act or queue,
+    `parameters.Wrong`.
     """
     actor.require(act, registry.get(queue).model)
     plan = plans.make(act=acts.get(act), queue=queue, selection=selection, now=now, sample=0, below=below)
-    result = perform(plan=plan, actor=actor, reason=reason, now=now)
+    result = perform(plan=plan, actor=actor, reason=reason, now=now, given=given)
     return replace(result, more=plan.more, lowest=plan.lowest)
 
 
-def perform(*, plan: Plan, actor: Actor, reason: str, now: datetime) -> Result:
-    """Do what the plan says to the items that are still as it found them. Safe to repeat: nothing happens twice."""
+def perform(*, plan: Plan, actor: Actor, reason: str, now: datetime, given: Mapping[str, Any] | None = None) -> Result:
+    """Do what the plan says to the items that are still as it found them. Safe to repeat: nothing happens twice.
+
+    `given` are the act's parameters. Raises PermissionDenied, ReasonMissing, `parameters.Wrong`.
+    """
     queue = registry.get(plan.queue)
     actor.require(plan.act.name, queue.model)
-    reason = _needed(reason)
+    said = acts.Said(reason=needed(reason), now=now, given=parameters.read(plan.act.parameters, given or {}))
     left: Counter[str] = Counter(plan.left)
     with transaction.atomic(using=router.db_for_write(queue.model)):
         # Locked in one order, so that two acts on the same items wait for each other instead of dying of a deadlock.
         held = queue.model._default_manager.filter(pk__in=list(plan.versions)).select_for_update().order_by("pk")
-        fit = [pk for pk, version in held.values_list("pk", "version") if plan.versions[pk] == version]
-        done = plan.act.apply(queue.model._default_manager.filter(pk__in=fit), reason, now) if fit else 0
+        light = held.only("version", *before.COLUMNS)
+        earlier = before.look(item for item in light if plan.versions[item.pk] == item.version)
+        fit = list(earlier)
+        done = plan.act.apply(queue.model._default_manager.filter(pk__in=fit), said) if fit else 0
         if drift := len(plan.versions) - done:
             left[CHANGED] += drift
-        entry = None
+        entry = operation = None
         if done:
             entry = ledger.record(
                 act=plan.act.name,
@@ -114,14 +133,67 @@ def perform(*, plan: Plan, actor: Actor, reason: str, now: datetime) -> Result:
                 queue=plan.queue,
                 items=fit,
                 plan=plan.words,
-                reason=reason,
-                result={"done": done, "left": dict(left)},
+                reason=said.reason,
+                result={"done": done, "left": dict(left), **({"given": said.given} if said.given else {})},
                 request_id=actor.request_id,
                 now=now,
             )
-            if plan.act.runs_again:
+            if done > 1:
+                operation = _undoable(plan, said, actor, earlier, before.look(light.filter(pk__in=fit)))
+                Operation.objects.filter(pk=operation.pk).update(entry=entry)
+            if plan.act.runs_again or plan.act.name == "reschedule":
                 wake.soon(plan.queue)
-    return Result(act=plan.act.name, done=done, left=dict(left), entry_id=entry.pk if entry else None)
+    return Result(
+        act=plan.act.name,
+        done=done,
+        left=dict(left),
+        entry_id=entry.pk if entry else None,
+        operation_id=operation.pk if operation else None,
+    )
+
+
+def _undoable(
+    plan: Plan,
+    said: acts.Said,
+    actor: Actor,
+    earlier: Mapping[int, dict[str, Any]],
+    later: Mapping[int, dict[str, Any]],
+) -> Operation:
+    """The act kept as an operation that is over already, so that it has a page and can be undone."""
+    touched = before.changed(earlier, later)
+    operation = Operation.objects.create(
+        act=plan.act.name,
+        queue=plan.queue,
+        words=plan.words,
+        state=Operation.State.FINISHED,
+        actor_id=actor.user.pk if actor.user is not None else None,
+        actor_name=actor.name,
+        request_id=actor.request_id,
+        reason=said.reason,
+        given=said.given,
+        planned=plan.count,
+        done=len(touched),
+        missed=plan.count - len(touched),
+        left=dict(plan.left),
+        uncertain=plan.uncertain,
+        pace=0,
+        prepared_at=said.now,
+        started_at=said.now,
+        ended_at=said.now,
+    )
+    items = [[pk, was["version"]] for pk, was in earlier.items()]
+    Portion.objects.bulk_create(
+        Portion(
+            operation=operation,
+            number=number,
+            items=part,
+            handled=len(part),
+            open=False,
+            before={str(pk): touched[str(pk)] for pk, _version in part if str(pk) in touched},
+        )
+        for number, part in enumerate(map(list, itertools.batched(items, 100)))
+    )
+    return operation
 
 
 def pause(
@@ -130,7 +202,7 @@ def pause(
     """Hand out nothing of the queue (or of one type of it) until resumed or `resume_at`. False if it was paused."""
     model = registry.get(queue).model
     actor.require("pause", model)
-    reason = _needed(reason)
+    reason = needed(reason)
     with transaction.atomic(using=router.db_for_write(Pause)):
         Pause.objects.filter(queue=queue, kind=kind, resume_at__lte=now).delete()
         _pause, made = Pause.objects.get_or_create(
@@ -153,7 +225,7 @@ def resume(*, queue: str, kind: str = "", actor: Actor, reason: str, now: dateti
     """Hand out again. False if it was not paused."""
     model = registry.get(queue).model
     actor.require("pause", model)
-    reason = _needed(reason)
+    reason = needed(reason)
     with transaction.atomic(using=router.db_for_write(Pause)):
         ended, _ = Pause.objects.filter(queue=queue, kind=kind).delete()
         if ended:
@@ -165,7 +237,7 @@ def resume(*, queue: str, kind: str = "", actor: Actor, reason: str, now: dateti
 def suppress(*, address: str, scope: str, actor: Actor, reason: str, now: datetime) -> bool:
     """Send the address nothing (of that scope) any more. False if it is suppressed; ValueError if it is no address."""
     actor.require("add", Suppression)
-    reason = _needed(reason)
+    reason = needed(reason)
     cause = Suppression.Cause.MANUAL
     with transaction.atomic(using=router.db_for_write(Suppression)):
         held = Suppression.objects.filter(address=addresses.normalize(address), scope=scope, lifted_at__isnull=True)
@@ -181,7 +253,7 @@ def suppress(*, address: str, scope: str, actor: Actor, reason: str, now: dateti
 def lift(*, suppression_id: int, actor: Actor, reason: str, now: datetime) -> bool:
     """End a suppression. False if it had been lifted, or is not there."""
     actor.require("lift", Suppression)
-    reason = _needed(reason)
+    reason = needed(reason)
     with transaction.atomic(using=router.db_for_write(Suppression)):
         row = Suppression.objects.filter(pk=suppression_id).select_for_update().first()
         if row is None or not row.lift(by=actor.user, now=now):
@@ -191,7 +263,8 @@ def lift(*, suppression_id: int, actor: Actor, reason: str, now: datetime) -> bo
     return True
 
 
-def _needed(reason: str) -> str:
+def needed(reason: str) -> str:
+    """The reason, without blanks around it. Raises ReasonMissing."""
     reason = reason.strip()
     if not reason:
         raise ReasonMissing("an act of staff needs a reason")

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_http_methods
 from unfold.decorators import display
 
-from queues.desk import marks, operations, permissions, reasoned
+from queues.desk import marks, operations, permissions, reasoned, refusals
 from queues.desk.forms import PauseForm, ReasonForm
 from queues.desk.records_admin import RecordAdmin
 from queues.desk.requests import actor_of
@@ -127,7 +127,11 @@ def _allowed(request: HttpRequest, queue: str) -> str:
     except LookupError as error:
         raise Http404 from error
     if not permissions.may(request.user, "pause", model):
-        raise PermissionDenied
+        if request.method == "GET":
+            raise PermissionDenied
+        said: dict[str, Any] = {"reason": request.POST.get("reason", ""), "queue": queue, "now": timezone.now()}
+        with refusals.noted(actor=actor_of(request), act=request.path.rstrip("/").rpartition("/")[2], **said):
+            raise PermissionDenied
     kind: Any = request.GET.get("kind", "")
     if len(kind) > 100 or not (kind.isprintable() or not kind):
         raise Http404

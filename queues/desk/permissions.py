@@ -1,7 +1,8 @@
 """Who may do what: one permission for each act and queue, and the two groups that come with them.
 
-    queues.<act>_<model>    redrive, replay, discard, purge, restore, pause (and resume): queues.redrive_emailmessage
+    queues.<act>_<model>    queues.redrive_emailmessage; one for each act of `acts`, and pause (and resume)
     queues.view_<model>     see the list, the item and its contents
+    queues.triage_failuregroup  acknowledge, resolve, ignore or reopen a failure group
     queues.add_suppression  suppress an address        queues.lift_suppression  end a suppression
 
 Operator may do all of it, Observer may only look. `ensure` runs after every migrate. What an administrator took from a
@@ -22,12 +23,14 @@ from queues.engine.item import QueueItem
 OPERATOR = "Operator"
 OBSERVER = "Observer"
 
-ITEM_ACTS = ("redrive", "replay", "discard", "purge", "restore", "pause")
+ITEM_ACTS = ("redrive", "replay", "snooze", "reschedule", "prioritize", "discard", "purge", "restore", "pause")
 SEEN = (
     "attempt",
     "breaker",
+    "failuregroup",
     "heartbeat",
     "ledgerentry",
+    "operation",
     "pause",
     "ratecounter",
     "suppression",
@@ -68,6 +71,7 @@ def ensure(sender: AppConfig, using: str = "default", **_: Any) -> None:
                 )
                 for group in groups.values():
                     group.permissions.add(view)
+        groups[OPERATOR].permissions.add(*_make(("triage",), apps.get_model("queues", "failuregroup"), using))
         groups[OPERATOR].permissions.add(*_make(("lift",), apps.get_model("queues", "suppression"), using))
 
 

@@ -63,7 +63,7 @@ def make(
     """
     model = registry.get(queue).model
     # Bodies stay in the database: the light columns say whether an act fits.
-    meant = selection.apply(model._default_manager.all())
+    meant = selection.apply(model._default_manager.all(), now=now)
     rows = meant if selection.ids else meant.filter(status__in=act.states)
     rows = rows if below is None else rows.filter(pk__lt=below)
     found = list(rows.defer(*heavy(model)).order_by("-pk")[: AT_ONCE + 1])
@@ -80,7 +80,7 @@ def make(
         uncertain += act.runs_again and item.uncertain_at is not None
         if len(shown) < sample:
             shown.append(item)
-    left.update(_missing(selection, len(found)) if selection.ids else _others(act, meant, selection))
+    left.update(others(act=act, meant=meant, selection=selection, found=len(found)))
     return Plan(
         act=act,
         queue=queue,
@@ -94,12 +94,12 @@ def make(
     )
 
 
-def _missing(selection: Selection, found: int) -> dict[str, int]:
-    return {"not there": max(len(set(selection.ids)) - found, 0)}
-
-
-def _others(act: Act, meant: QuerySet[QueueItem], selection: Selection) -> dict[str, int]:
-    """How many of a filter's items are in states that the act leaves alone (counts are capped)."""
+def others(*, act: Act, meant: QuerySet[QueueItem], selection: Selection, found: int) -> dict[str, int]:
+    """Why, and how often, what was meant was not looked at: ids that are not there (`found` are), states of a filter
+    that the act leaves alone (these counts are capped).
+    """
+    if selection.ids:
+        return {"not there": max(len(set(selection.ids)) - found, 0)}
     if selection.status and selection.status != WAITING_WORD:
         return {} if selection.status in act.states else _counted(meant, (selection.status,))
     return _counted(meant, [status for status in Status.values if status not in act.states])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
-from queues.desk import faces
+from queues.desk import faces, filters, grammar
 from queues.engine.item import QueueItem
 from queues.engine.states import WAITING, Status
 
-ID_MAX = 2**63 - 1
-TEXT_MAX = 400
-WAITING_WORD = "waiting"
+ID_MAX = filters.ID_MAX
+TEXT_MAX = grammar.TEXT_MAX
+WAITING_WORD = filters.WAITING_WORD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +27,12 @@ class Selection:
     kind: str = ""
     code: str = ""
     search: str = ""
+    """In the language of `filters`; text without a field is one exact search."""
     purged: bool = False
     """Only what was purged, instead of only what was not."""
 
-    def apply[Item: QueueItem](self, items: QuerySet[Item]) -> QuerySet[Item]:
-        """The items meant, among `items`."""
+    def apply[Item: QueueItem](self, items: QuerySet[Item], *, now: datetime | None = None) -> QuerySet[Item]:
+        """The items meant, among `items`, with ages measured at `now`. Raises `grammar.Mistake`."""
         if self.ids:
             return items.filter(pk__in=[pk for pk in self.ids if 0 < pk <= ID_MAX])
         if not all(map(_storable, (self.kind, self.code))):
@@ -43,10 +46,21 @@ class Selection:
             items = items.filter(kind=self.kind)
         if self.code:
             items = items.filter(last_code=self.code)
-        if self.search:
-            found = find(items.model, self.search)
-            items = items.none() if found is None else items.filter(found)
-        return items
+        return self._searched(items, now or timezone.now()) if self.search else items
+
+    def check(self, model: type[QueueItem]) -> None:
+        """Raise `grammar.Mistake` if the filter means nothing to the queue of this model."""
+        self.apply(model._default_manager.none())
+
+    def _searched[Item: QueueItem](self, items: QuerySet[Item], now: datetime) -> QuerySet[Item]:
+        given = filters.parse(self.search, now=now, also=faces.for_model(items.model).fields)
+        if not given.search and not given.words:
+            return items.none()  # who searched for nothing did not mean everything
+        items = items.filter(given.rows(now=now))
+        if not given.search:
+            return items
+        found = find(items.model, given.search)
+        return items.none() if found is None else items.filter(found)
 
     @property
     def words(self) -> str:

@@ -272,7 +272,8 @@ class Drain:
         if self.hands.idle:
             return
         # Asked first: were the database away in between, what is taken back would be in nobody's hand.
-        paused = pauses.paused_kinds(queue=self.queue.name, now=self.clock())
+        self.paused_at = -math.inf
+        paused = self._paused(self.clock())
         unbegun = self.hands.take_back() if paused else []
         self._release([item for item, _ in unbegun if "" in paused or item.kind in paused])
         self.hands.give(given for given in unbegun if given[0].pk in self.in_flight)

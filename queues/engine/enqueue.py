@@ -38,9 +38,15 @@ def insert(queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]]
     alias = router.db_for_write(model)
     if len(rows) <= AT_ONCE:
         return _insert(alias, queue, model, rows) if rows else []
+    # Parts, too, in the order of the keys: see `_statement`.
+    order = sorted(range(len(rows)), key=lambda place: rows[place]["idempotency_key"])
+    entries: dict[int, Entry] = {}
     with transaction.atomic(using=alias):
-        parts = [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
-        return [entry for part in parts for entry in _insert(alias, queue, model, part)]
+        for start in range(0, len(rows), AT_ONCE):
+            places = order[start : start + AT_ONCE]
+            part = _insert(alias, queue, model, [rows[place] for place in places])
+            entries.update(zip(places, part, strict=True))
+    return [entries[place] for place in range(len(rows))]
 
 
 def _insert(alias: str, queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
@@ -66,11 +72,12 @@ def _insert(alias: str, queue: str, model: type[QueueItem], rows: Sequence[Mappi
 def _statement(alias: str, model: type[QueueItem], columns: tuple[str, ...]) -> tuple[records.Records, str]:
     source = records.of(alias, model, columns)
     names = ", ".join(f'"{column}"' for column in columns)
+    binary = ' COLLATE "C"' if connections[alias].vendor == "postgresql" else ""
     return source, (
         f"INSERT INTO {model._meta.db_table} ({names}) SELECT {names} FROM {source.source} WHERE NOT EXISTS"
         f" (SELECT 1 FROM {Tombstone._meta.db_table} s WHERE s.queue = %s AND s.key = v.idempotency_key)"
         # In the order of the keys, so that two callers with the same keys wait for each other and do not deadlock.
-        " ORDER BY v.idempotency_key ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key"
+        f" ORDER BY v.idempotency_key{binary} ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key"
     )
 
 

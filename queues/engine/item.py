@@ -45,6 +45,8 @@ class QueueItem(models.Model):
     """Columns of the concrete model that a settlement may set besides the state (a provider's id, say)."""
     LANES: ClassVar[bool] = False
     """Whether items of this queue carry lanes; a claim then takes at most one item a lane."""
+    FAILS_BY: ClassVar[tuple[str, ...]] = ()
+    """What tells failures of this queue apart besides their cause: `kind` (the type), `via` (the handler)."""
 
     status = models.CharField(max_length=12, choices=Status, default=Status.PENDING, db_default=Status.PENDING)
     kind = models.CharField("type", max_length=100, blank=True, default="", db_default="")
@@ -71,6 +73,8 @@ class QueueItem(models.Model):
     uncertain_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_code = models.CharField(max_length=100, default="", db_default="", editable=False)
     last_words = models.TextField(default="", db_default="", editable=False)
+    fingerprint = models.CharField(max_length=16, default="", db_default="", editable=False)
+    """Of the last failure; "" once it has succeeded."""
     succeeded_at = models.DateTimeField(null=True, editable=False)
     cancelled_at = models.DateTimeField(null=True, editable=False)
     dead_at = models.DateTimeField(null=True, editable=False)
@@ -113,6 +117,11 @@ class QueueItem(models.Model):
                 name="%(class)s_lane_due",
             ),
             models.Index(F("dead_at").desc(), condition=Q(status=Status.DEAD_LETTER), name="%(class)s_dead"),
+            models.Index(
+                fields=["fingerprint", "dead_at", "id"],
+                condition=~Q(fingerprint=""),
+                name="%(class)s_failing",
+            ),
         ]
 
     def __str__(self) -> str:

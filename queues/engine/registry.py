@@ -94,8 +94,11 @@ def get(name: str) -> Queue:
 
 
 def for_model(model: type[QueueItem]) -> Queue:
-    """The queue whose items are rows of `model`."""
-    return next(queue for queue in _queues.values() if queue.model is model)
+    """The queue whose items are rows of `model`. Raises LookupError if there is none."""
+    for queue in _queues.values():
+        if queue.model is model:
+            return queue
+    raise LookupError(f"no queue has the items of {model.__name__}")
 
 
 def all_queues() -> list[Queue]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -19,7 +19,7 @@ from typing import Any, cast
 import structlog
 from django.db import connections, models, router, transaction
 
-from queues.engine import records, statements
+from queues.engine import failure_groups, fingerprints, records, statements
 from queues.engine.attempts import Attempt
 from queues.engine.item import QueueItem
 from queues.engine.outcomes import Cancel, Outcome, Permanent, Snooze, Transient, Uncertain, clean
@@ -49,6 +49,8 @@ class Settlement:
     waits_for: str = ""
     charged: bool = True
     uncertain: bool = False
+    fingerprint: str | None = None
+    """Set when it is written; None leaves the item's as it is."""
     fields: dict[str, Any] = field(default_factory=dict)
     effect: Callable[[], None] | None = None
 
@@ -124,6 +126,7 @@ def settle(queue: Queue, settlements: Sequence[Settlement]) -> set[int]:
                     settlement.effect()
     for settlement in settlements:
         _report(queue, settlement, held=settlement.item.pk in held)
+    failure_groups.seen(queue.name, _failures(each for each in settlements if each.item.pk in held))
     return held
 
 
@@ -196,6 +199,7 @@ COLUMNS: dict[str, models.Field[Any, Any]] = {
     "uncertain": models.IntegerField(),
     "code": models.CharField(),
     "words": models.TextField(),
+    "fingerprint": models.CharField(),
     "verdict": models.CharField(),
     "number": models.IntegerField(),
     "started_at": models.DateTimeField(),
@@ -207,6 +211,8 @@ COLUMNS: dict[str, models.Field[Any, Any]] = {
 
 def _write(queue: Queue, settlements: Sequence[Settlement], using: str) -> set[int]:
     source, sql = _statements(using, queue.model)
+    for each in settlements:
+        each.fingerprint = _fingerprint(queue, each)
     with statements.cursor(connections[using]) as cursor:
         if len(sql) == 1:
             cursor.execute(sql[0], [source.dump([_row(each) for each in settlements]), queue.name])
@@ -233,7 +239,7 @@ def _statements(using: str, model: type[QueueItem]) -> tuple[records.Records, tu
         "waits_for = v.waits_for",
         "uncertain_at = CASE WHEN v.uncertain = 1 THEN v.at WHEN v.status = 'succeeded' THEN NULL"
         " ELSE q.uncertain_at END",
-        "last_code = v.code, last_words = v.words",
+        "last_code = v.code, last_words = v.words, fingerprint = COALESCE(v.fingerprint, q.fingerprint)",
         *(f"{name} = CASE WHEN v.status = '{status}' THEN v.at ELSE q.{name} END" for status, name in final.items()),
         *(f'"{name}" = COALESCE(v."{name}", q."{name}")' for name in own),
     ]
@@ -266,6 +272,7 @@ def _row(settlement: Settlement) -> dict[str, Any]:
         "uncertain": int(settlement.uncertain),
         "code": clean(settlement.code)[:100],
         "words": clean(settlement.words),
+        "fingerprint": settlement.fingerprint,
         "verdict": settlement.verdict,
         "number": item.runs,
         "started_at": settlement.started_at,
@@ -274,6 +281,35 @@ def _row(settlement: Settlement) -> dict[str, Any]:
         "worker": item.leased_by,
         **settlement.fields,
     }
+
+
+def _fingerprint(queue: Queue, settlement: Settlement) -> str | None:
+    """Of a failure; "" for what ended well; None for what was not tried, which says nothing of the failure before."""
+    if settlement.verdict in ("ack", "cancel"):
+        return ""
+    if not settlement.charged:
+        return None
+    known = {"kind": settlement.item.kind, "via": settlement.via}
+    return fingerprints.of(
+        queue=queue.name,
+        code=settlement.code,
+        words=settlement.words,
+        handler="\x1f".join(known[name] for name in queue.model.FAILS_BY),
+    )
+
+
+def _failures(settlements: Iterable[Settlement]) -> list[failure_groups.Failure]:
+    return [
+        failure_groups.Failure(
+            fingerprint=each.fingerprint,
+            code=clean(each.code),
+            words=clean(each.words),
+            kind=each.item.kind,
+            at=each.now,
+        )
+        for each in settlements
+        if each.fingerprint
+    ]
 
 
 def _report(queue: Queue, settlement: Settlement, *, held: bool) -> None:

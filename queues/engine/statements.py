@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -26,7 +26,7 @@ def cursor(connection: BaseDatabaseWrapper) -> Iterator[Any]:
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        bound = ServerBindingCursor(connection.connection)
+        bound: Any = cast(Any, ServerBindingCursor)(connection.connection)
         if connection.timezone != connection.connection.adapters.get_loader(TIMESTAMPTZ_OID, 0).timezone:
             register_tzloader(connection.timezone, bound)
     with connection._prepare_cursor(bound) as prepared:  # type: ignore[attr-defined]

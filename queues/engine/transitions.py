@@ -14,6 +14,7 @@ from django.db import models, router, transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.expressions import RawSQL
 
+from queues.engine import failure_groups, fingerprints
 from queues.engine.attempts import Attempt
 from queues.engine.item import QueueItem
 from queues.engine.registry import Queue
@@ -52,7 +53,9 @@ def reclaim(queue: Queue, *, now: datetime) -> int:
         lost = list(_locked(queue.model).filter(_PROCESSING, leased_until__lt=now)[:RECLAIM_AT_ONCE])
         retries = queue.policy.max_retries
         over = [item for item in lost if item.attempts > (retries if item.max_retries is None else item.max_retries)]
-        words = {"last_code": "lost", "last_words": LOST_WORDS, "version": F("version") + 1, **_LEASE_GONE}
+        cause = fingerprints.of(queue=queue.name, code="lost", words=LOST_WORDS)
+        words: dict[str, Any] = {"last_code": "lost", "last_words": LOST_WORDS, "fingerprint": cause, **_LEASE_GONE}
+        words["version"] = F("version") + 1
         dead = {item.pk for item in over}
         for ids, change in (
             (dead, {"status": Status.DEAD_LETTER, "dead_at": now}),
@@ -72,6 +75,13 @@ def reclaim(queue: Queue, *, now: datetime) -> int:
             )
             for item in lost
         )
+    failure_groups.seen(
+        queue.name,
+        [
+            failure_groups.Failure(fingerprint=cause, code="lost", words=LOST_WORDS, kind=item.kind, at=now)
+            for item in lost[:1]
+        ],
+    )
     for item in lost:
         log.warning("item.reclaimed", queue=queue.name, item=item.pk, attempt=item.attempts, worker=item.leased_by)
     return len(lost)
@@ -126,6 +136,18 @@ def redrive(items: models.QuerySet[QueueItem], *, now: datetime) -> int:
 def replay(items: models.QuerySet[QueueItem], *, now: datetime) -> int:
     """Succeeded or cancelled items to run again."""
     return items.filter(status__in=FINISHED, hidden_at__isnull=True).update(due_at=now, **_FRESH)
+
+
+def reschedule(items: models.QuerySet[QueueItem], *, due_at: datetime) -> int:
+    """Waiting items run at another time; what they waited for besides is looked at again then."""
+    waiting = items.filter(status__in=WAITING, hidden_at__isnull=True)
+    return waiting.update(due_at=due_at, waits_for="", version=F("version") + 1)
+
+
+def prioritize(items: models.QuerySet[QueueItem], *, priority: int) -> int:
+    """Which of the due items is claimed first. Only of those that may still run."""
+    may_run = items.filter(status__in=(*WAITING, Status.DEAD_LETTER), hidden_at__isnull=True)
+    return may_run.update(priority=priority, version=F("version") + 1)
 
 
 def discard(items: models.QuerySet[QueueItem], *, reason: str, now: datetime) -> int:

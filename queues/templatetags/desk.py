@@ -1,4 +1,4 @@
-"""`{% badge %}` and `{% moment %}`: what `queues.desk.marks` draws, for templates."""
+"""`{% badge %}`, `{% moment %}` and `|number`: what `queues.desk.marks` draws, for templates."""
 
 from __future__ import annotations
 
@@ -25,3 +25,9 @@ def moment(context: template.Context, at: datetime | None) -> SafeString:
     """A moment relative to the page's own `now`."""
     now: Any = context.get("now")
     return marks.moment(at, now=now or timezone.now())
+
+
+@register.filter
+def number(count: int) -> str:
+    """A whole number with its thousands apart."""
+    return f"{count:,}"

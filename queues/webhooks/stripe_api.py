@@ -182,7 +182,7 @@ def _answered(error: stripe.StripeError) -> Outcome:
     if error.request_id:
         words += f" ({error.request_id})"
     code = f"stripe {status} {reason}".strip()
-    if status >= 500 or not 400 <= status:
+    if not 400 <= status < 500:
         return Unavailable(words, code=f"stripe {status}", retry_after=_retry_after(error))
     if status == 429 or isinstance(error, stripe.RateLimitError) or status == 409 or reason == "lock_timeout":
         return Busy(words, code=f"stripe {status}", retry_after=_retry_after(error))

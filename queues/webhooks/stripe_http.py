@@ -164,7 +164,7 @@ class _Adapter(HTTPAdapter):
     """requests' own, over connections that can be cut."""
 
     def init_poolmanager(self, *given: Any, **named: Any) -> None:
-        super().init_poolmanager(*given, **named)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*given, **named)
         self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
 
 

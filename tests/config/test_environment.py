@@ -23,7 +23,12 @@ def test_a_postgres_url_becomes_djangos_settings():
         *("us@er", "p/w"),
         *("db.example.com", "6543", "shop"),
     )
-    assert read["OPTIONS"] == {"connect_timeout": 5, "application_name": "redrive", "sslmode": "require"}
+    assert read["OPTIONS"] == {
+        "connect_timeout": 5,
+        "application_name": "redrive",
+        "prepare_threshold": 3,
+        "sslmode": "require",
+    }
     assert read["CONN_MAX_AGE"] == 60
     assert read["CONN_HEALTH_CHECKS"] is True
     assert "pool" not in read["OPTIONS"]

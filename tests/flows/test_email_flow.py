@@ -55,7 +55,7 @@ def test_a_mail_survives_a_failing_server_and_is_redriven(sink: Sink):
     staff = client_of("operator")
     page = staff.get(f"/admin/queues/emailmessage/{message.pk}/change/").content.decode()
     assert "451 4.3.0 try again later" in page
-    preview = staff.post("/admin/queues/emailmessage/act/redrive/", {"ids": [message.pk]}, follow=True)
+    preview = staff.get("/admin/queues/emailmessage/act/redrive/", {"id": message.pk})
     plan = re.search(r'name="plan" value="([^"]+)"', preview.content.decode())
     assert plan is not None, "a preview first"
     message.refresh_from_db()

@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from payments import catalogue, checkout
 from payments.models import Order, Product
-from queues.webhooks import handlers, stripe_api
+from queues.webhooks import handlers, stripe_api, stripe_http
 from tests.fake_stripe import FakeStripe
 
 type Buy = Callable[..., Order]
@@ -34,6 +34,16 @@ def stripe(stripe_process: FakeStripe, settings: Settings) -> FakeStripe:
     settings.STRIPE_API_BASE = stripe_process.url
     settings.RATE_LIMITS = {**settings.RATE_LIMITS, "stripe.read": (1000, 1)}
     return stripe_process
+
+
+@pytest.fixture
+def impatient(stripe: FakeStripe, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Calls to Stripe end after one second instead of fifteen."""
+    client = stripe_http.Client(call_seconds=1.0)
+    stripe_api._client.cache_clear()
+    monkeypatch.setattr(stripe_api, "_http", lambda: client)
+    yield
+    stripe_api._client.cache_clear()
 
 
 @pytest.fixture

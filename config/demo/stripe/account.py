@@ -20,10 +20,10 @@ API_VERSION = "2026-09-30.endive"
 SESSION_OPEN = (30 * 60, 24 * 3600)
 """Seconds a session may be open for, at least and at most (https://docs.stripe.com/api/checkout/sessions/create)."""
 SESSION_PARAMETERS = frozenset(
-    "mode client_reference_id metadata payment_intent_data line_items success_url cancel_url expires_at customer_email"
-    " expand".split()
+    {"mode", "client_reference_id", "metadata", "payment_intent_data", "line_items", "success_url", "cancel_url"}
+    | {"expires_at", "customer_email", "expand"}
 )
-REFUND_PARAMETERS = frozenset("payment_intent charge amount reason metadata expand".split())
+REFUND_PARAMETERS = frozenset(["payment_intent", "charge", "amount", "reason", "metadata", "expand"])
 
 type Object = dict[str, Any]
 
@@ -91,7 +91,7 @@ class Account:
                 "expires_at": ends,
                 "success_url": given["success_url"],
                 "cancel_url": given["cancel_url"],
-                "url": self.page_url + session_id,
+                "url": f"{self.page_url}{session_id}/",
                 "livemode": False,
                 "_intent": dict((given.get("payment_intent_data") or {}).get("metadata") or {}),
                 "_lines": lines,
@@ -151,7 +151,9 @@ class Account:
         found = [each for each in reversed(list(source)) if each["object"] == kind]
         found = [each for each in found if all(each.get(name) == given[name] for name in filters if name in given)]
         window = given.get("created") or {}
-        found = [each for each in found if int(window.get("gte", 0)) <= each["created"] <= int(window.get("lte", 2**40))]
+        found = [
+            each for each in found if int(window.get("gte", 0)) <= each["created"] <= int(window.get("lte", 2**40))
+        ]
         limit = min(max(_whole(given.get("limit", 10), "limit"), 1), 100)
         if after := given.get("starting_after"):
             found = found[[each["id"] for each in found].index(after) + 1 :]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
+from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.utils import timezone
@@ -59,7 +60,7 @@ class QueueView(APIView):
 
     def act(self, request: Request, name: str, do: Callable[[Actor], Any]) -> Any:
         """Do it as the caller; a refusal is recorded, everything else that may be wrong becomes a problem."""
-        actor = Actor.of(request.user, request_id=request_id(request._request))
+        actor = Actor.of(cast(AbstractBaseUser, request.user), request_id=request_id(request._request))
         reason = request.data.get("reason", "") if isinstance(request.data, dict) else ""
         try:
             with refusals.noted(

@@ -13,10 +13,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver
 
 from queues.desk import acts, permissions, plans
+from queues.desk.bulk.operation import Operation
 from queues.desk.ledger import LedgerEntry
 from queues.desk.selection import Selection
 from queues.email.models import EmailMessage, Suppression
 from queues.engine.breaker import Breaker
+from queues.engine.failure_groups import FailureGroup
 from queues.engine.heartbeats import Heartbeat
 from queues.engine.limiter import RateCounter
 from queues.engine.pauses import Pause
@@ -35,10 +37,16 @@ DESK = {
     "queues_emailmessage_change": STAFF,
     "queues_emailmessage_preview": STAFF,
     "queues_emailmessage_act": OPERATORS,
+    "queues_emailmessage_export": STAFF,
     "queues_suppression_changelist": STAFF,
     "queues_suppression_change": STAFF,
     "queues_suppression_suppress": OPERATORS,
     "queues_suppression_lift": OPERATORS,
+    "queues_operation_changelist": STAFF,
+    **{f"queues_operation_{page}": STAFF for page in ("change", "start", "abort", "undo")},  # a GET shows its page
+    "queues_failuregroup_changelist": STAFF,
+    "queues_failuregroup_change": STAFF,
+    "queues_failuregroup_say": OPERATORS,
     "queues_pause_changelist": STAFF,
     "queues_pause_change": STAFF,
     "queues_pause_pause": OPERATORS,
@@ -50,9 +58,13 @@ DESK = {
     },
 }
 """Who may GET each address of the desk. What is not here or in `CLOSED` fails the test: a new page needs an entry."""
-CLOSED = re.compile(r"queues_(suppression|pause|ratecounter|breaker|heartbeat|ledgerentry)_(add|delete|history)")
-OTHERS = re.compile(r"auth_|django_q_|queues_apitoken|index|log(in|out)|password|autoc|jsi18n|search|view_|app_list")
-"""Pages of Django, of the clock and of API tokens, tested with their own permissions."""
+CLOSED = re.compile(
+    r"queues_(suppression|pause|operation|ratecounter|breaker|heartbeat|ledgerentry)_(add|delete|history)"
+)
+OTHERS = re.compile(
+    r"auth_|django_q_|payments_|queues_apitoken|index|log(in|out)|password|autoc|jsi18n|search|view_|app_list"
+)
+"""Pages of Django, of the clock, of API tokens and of payments, tested with their own permissions."""
 
 
 def names() -> Iterator[str]:
@@ -76,6 +88,9 @@ def addresses() -> dict[str, str]:
     rows = {
         "emailmessage": item.pk,
         "suppression": Suppression.objects.get().pk,
+        "operation": Operation.objects.create(
+            act="redrive", queue="email", words="all", actor_name="x", prepared_at=item.created_at
+        ).pk,
         "pause": Pause.objects.create(queue="email", reason="x", paused_at=item.created_at).pk,
         "ratecounter": RateCounter.objects.create(key="email", used_at=item.created_at, limit=5, window_seconds=60).pk,
         "breaker": Breaker.objects.create(name="smtp", changed_at=item.created_at).pk,
@@ -86,12 +101,22 @@ def addresses() -> dict[str, str]:
     }
     special = {
         "queues_emailmessage_act": f"/admin/queues/emailmessage/act/redrive/?id={item.pk}",
+        "queues_emailmessage_export": "/admin/queues/emailmessage/export/",
         "queues_emailmessage_preview": f"/admin/queues/emailmessage/{item.pk}/preview/",
         "queues_suppression_suppress": "/admin/queues/suppression/suppress/",
         "queues_suppression_lift": f"/admin/queues/suppression/{rows['suppression']}/lift/",
         "queues_pause_pause": "/admin/queues/pause/email/pause/",
         "queues_pause_resume": "/admin/queues/pause/email/resume/",
     }
+    for verb in ("start", "abort", "undo"):
+        special[f"queues_operation_{verb}"] = f"/admin/queues/operation/{rows['operation']}/{verb}/"
+    group = rows["failuregroup"] = FailureGroup.objects.create(
+        queue="email",
+        fingerprint="0" * 16,
+        code="timeout",
+        **dict.fromkeys(("first_seen_at", "last_seen_at", "changed_at"), item.created_at),
+    ).pk
+    special["queues_failuregroup_say"] = f"/admin/queues/failuregroup/{group}/resolve/"
     for model, pk in rows.items():
         special[f"queues_{model}_changelist"] = f"/admin/queues/{model}/"
         special[f"queues_{model}_change"] = f"/admin/queues/{model}/{pk}/change/"
@@ -140,7 +165,8 @@ def test_nothing_is_added_edited_or_deleted_by_anyone(who: str, addresses: dict[
 @pytest.mark.parametrize("act", [*acts.ACTS])
 @pytest.mark.parametrize("who", PEOPLE)
 def test_who_may_act(who: str, act: str):
-    states = {"replay": Status.SUCCEEDED, "restore": Status.SUCCEEDED}
+    states = dict.fromkeys(("replay", "restore"), Status.SUCCEEDED)
+    states |= dict.fromkeys(("snooze", "reschedule"), Status.PENDING)
     item = mail(states.get(act, Status.DEAD_LETTER))
     if act == "restore":
         EmailMessage.objects.filter(pk=item.pk).update(hidden_at=item.created_at)
@@ -148,11 +174,13 @@ def test_who_may_act(who: str, act: str):
     user = User.objects.filter(username=who).first()
     plan = plans.make(act=acts.get(act), queue="email", selection=Selection(ids=(item.pk,)), now=item.created_at)
     form = {"reason": "because", "plan": plans.seal(plan, for_user=user.pk if user else None)}
+    form |= {"hours": "1", "at": "2030-01-01 00:00", "priority": "low"}
     response = client.post(f"/admin/queues/emailmessage/act/{act}/", form)
     item.refresh_from_db()
     assert response.status_code == (302 if who not in STAFF or who in OPERATORS else 403)
     assert item.version == int(who in OPERATORS)
-    assert LedgerEntry.objects.count() == int(who in OPERATORS)
+    acted = [act] if who in OPERATORS else [f"refused {act}"] if who in STAFF else []
+    assert list(LedgerEntry.objects.values_list("act", flat=True)) == acted, "a refused attempt is recorded too"
 
 
 @pytest.mark.parametrize("who", PEOPLE)

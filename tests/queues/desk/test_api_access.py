@@ -88,7 +88,9 @@ def ask(client: Client, method: str, path: str) -> Any:
 
 def test_the_matrix_knows_every_address():
     known = {path.format(mail=1) for path in ALLOWED} | PUBLIC
-    assert {f"/{pattern.pattern}".replace("<id:pk>", "1") for pattern in urls.urlpatterns} == known
+    paths = {f"/{pattern.pattern}".replace("<id:pk>", "1") for pattern in urls.urlpatterns}
+    # Those of queues have a matrix of their own: their rights are those of the queue and the act.
+    assert {path for path in paths if not path.startswith("/api/v1/queues/")} == known
 
 
 @pytest.mark.parametrize("method", METHODS)

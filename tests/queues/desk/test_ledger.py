@@ -201,3 +201,18 @@ def test_eight_at_once_make_one_chain():
     assert not failures
     verdict = ledger.verify()
     assert (verdict.entries, verdict.whole) == (40, True)
+
+
+@pytest.mark.django_db
+def test_its_length_and_head_go_to_the_log():
+    from structlog.testing import capture_logs
+
+    from queues.desk.ledger import note_head
+
+    assert note_head() == (0, ledger.BEGINNING)
+    with transaction.atomic():
+        entry = ledger.record(act="x", actor=None, actor_name="x", reason="x", now=NOW)
+    with capture_logs() as said:
+        assert note_head() == (1, entry.digest)
+    assert {"event": "ledger.head", "count": 1, "digest": entry.digest, "log_level": "info"} in said
+    assert ledger.verify(head=entry.digest).whole

@@ -13,7 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.utils import timezone
 
-from queues.desk import acts, ledger, operations, plans
+from queues.desk import acts, grammar, ledger, operations, plans
 from queues.desk.ledger import LedgerEntry
 from queues.desk.operations import Actor
 from queues.desk.selection import Selection
@@ -163,8 +163,12 @@ class TestFilters:
     )
     def test_a_hostile_search_finds_nothing(self, text: str):
         mail()
-        found = Selection(search=text).apply(EmailMessage.objects.all())
-        assert found.count() == (1 if text == "" else 0)
+        selection = Selection(search=text)
+        try:
+            selection.check(EmailMessage)
+        except grammar.Mistake:
+            return  # said with its place, and no act is made of it
+        assert selection.apply(EmailMessage.objects.all()).count() == (1 if text == "" else 0)
 
     @pytest.mark.parametrize(
         "by", ["recipient", "message_id", "bare_message_id", "idempotency_key", "pk", "provider_id"]
@@ -176,7 +180,7 @@ class TestFilters:
             "recipient": "Anna <ANNA@bücher.example>",
             "message_id": item.message_id,
             "bare_message_id": item.message_id.strip("<>"),
-            "idempotency_key": item.idempotency_key,
+            "idempotency_key": f'"{item.idempotency_key}"',  # a colon in it would be a field
             "pk": str(item.pk),
             "provider_id": "p-1",
         }[by]

@@ -312,6 +312,7 @@ def test_a_drain_ends_when_its_last_handler_does_and_leaves_no_thread(
     monkeypatch.setattr(Drain, "_keep", keep)
 
     def work(item: Job, context: Any) -> None:
+        Pause.objects.get_or_create(queue="job", kind="", defaults={"reason": "r", "paused_at": T0})
         began.wait(PATIENCE)
         ending.set()
         until(lambda: looks[0] > 5)

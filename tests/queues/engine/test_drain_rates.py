@@ -20,6 +20,7 @@ from queues.engine.outcomes import Cancel, Transient
 from queues.engine.registry import Limit
 from queues.engine.states import Priority
 from tests.queues.engine.conftest import MakeJobs, job_queue
+from tests.queues.engine.many import fill
 from tests.samplequeue.models import Job
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -87,16 +88,16 @@ def test_who_waits_for_its_own_limit_runs_when_it_was_told_and_holds_up_nobody(
     bert = jobs(1, note="bert", key="bert", due_at=timezone.now())
     ran = Ran()
 
-    queue = job_queue(ran, limits=each)
+    queue = job_queue(ran, limits=each, hands=1)
     Drain(queue, stopping=lambda: len(ran) == 7).run(resident=timedelta(seconds=10))
 
     at = {pk: when for when, pk in ran}
     assert at[bert[0].pk] < 0.8
     assert [pk for _, pk in ran if pk != bert[0].pk] == [job.pk for job in anna]
     for first, third in zip(anna, anna[2:], strict=False):
-        assert 0.9 < at[third.pk] - at[first.pk] < 2
+        assert 0.9 < at[third.pk] - at[first.pk] < 3
     assert set(Job.objects.values_list("status", "attempts")) == {("succeeded", 1)}
-    assert Attempt.objects.filter(outcome="snooze", charged=False).count() == 4
+    assert set(Attempt.objects.values_list("outcome", "charged")) == {("ack", True), ("snooze", False)}
 
 
 def test_somebody_urgent_passes_those_who_wait(jobs: MakeJobs, settings: Settings) -> None:
@@ -152,8 +153,8 @@ def test_ten_thousand_for_one_recipient_hold_up_the_others_for_moments(jobs: Mak
 
 @pytest.mark.slow
 @pytest.mark.once
-def test_memory_does_not_grow_with_what_is_pending(jobs: MakeJobs) -> None:
-    jobs(100_000, due_at=timezone.now() - AGO)
+def test_memory_does_not_grow_with_what_is_pending() -> None:
+    fill(100_000, status="pending", start_at=timezone.now() - AGO)
     rss: list[int] = []
     done = [0]
 
@@ -162,6 +163,6 @@ def test_memory_does_not_grow_with_what_is_pending(jobs: MakeJobs) -> None:
         if done[0] % 500 == 0:
             rss.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
-    Drain(job_queue(work), stopping=lambda: done[0] >= 6000).run()
+    Drain(job_queue(work), stopping=lambda: done[0] >= 5000).run()
 
     assert rss[-1] - rss[1] < 8 * 1024  # kB, at most, after the first thousand

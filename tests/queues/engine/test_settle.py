@@ -201,6 +201,31 @@ class TestEffects:
         assert [effect.name for effect in Effect.objects.order_by("pk")] == [f"{one.pk} p", f"{two.pk} t"]
 
 
+class TestAHandlerThatSettlesItself:
+    def test_its_work_and_the_settlement_are_one(self, jobs: MakeJobs) -> None:
+        (job,) = claimed(jobs)
+        with transaction.atomic():
+            settle.hold(job)
+            _leave("done")
+            settled = settle.here(QUEUE, job, Done(words="ok"), started_at=T0, now=LATER)
+        assert settled.verdict == "ack"
+        assert (Job.objects.get().status, Attempt.objects.get().words) == ("succeeded", "ok")
+        assert Effect.objects.count() == 1
+
+    @pytest.mark.parametrize("call", ["hold", "here"])
+    def test_who_lost_the_lease_leaves_nothing(self, jobs: MakeJobs, call: str) -> None:
+        (job,) = claimed(jobs)
+        Job.objects.update(lease_token=uuid.uuid4())
+        with pytest.raises(settle.LeaseLost), transaction.atomic():
+            _leave("half done")
+            if call == "hold":
+                settle.hold(job)
+            settle.here(QUEUE, job, None, started_at=T0, now=LATER)
+        assert not Effect.objects.exists()
+        assert not Attempt.objects.exists()
+        assert Job.objects.get().status == "processing"
+
+
 class TestWhatIsWritten:
     def test_the_history_of_a_run(self, jobs: MakeJobs) -> None:
         (job,) = claimed(jobs, runs=4)

@@ -34,11 +34,11 @@ def job_in(status: Status, **fields: Any) -> Job:
     """A job in that state, as the engine would have left it."""
     given: dict[str, Any] = {"status": status, "due_at": T0 - MINUTE, "attempts": 1, "runs": 1, "version": 7, **fields}
     if status == X:
-        given = {"lease_token": uuid.UUID(int=7), "leased_until": T0 + MINUTE, "leased_by": "w", **given}
+        given = {"lease_token": uuid.uuid4(), "leased_until": T0 + MINUTE, "leased_by": "w", **given}
     finished = {S: "succeeded_at", C: "cancelled_at", D: "dead_at"}
     if status in finished:
         given[finished[status]] = T0 - MINUTE
-    return Job.objects.create(idempotency_key=str(uuid.UUID(int=7)), **given)
+    return Job.objects.create(idempotency_key=str(uuid.uuid4()), **given)
 
 
 ALL = lambda: Job.objects.all()  # noqa: E731
@@ -180,7 +180,7 @@ class TestReclaim:
             now = T0 + runs * timedelta(hours=1)
             taken = Job.objects.filter(pk=job.pk, status__in=(P, R))
             if not taken.update(
-                status=X, lease_token=uuid.UUID(int=7), leased_until=now, attempts=runs, runs=runs, leased_by="w"
+                status=X, lease_token=uuid.uuid4(), leased_until=now, attempts=runs, runs=runs, leased_by="w"
             ):
                 break
             transitions.reclaim(job_queue(), now=now + MINUTE)
@@ -200,7 +200,7 @@ class TestRelease:
 
     def test_a_lost_lease_releases_nothing(self) -> None:
         job = job_in(X)
-        Job.objects.update(lease_token=uuid.UUID(int=7))
+        Job.objects.update(lease_token=uuid.uuid4())
         assert transitions.release(Job, items=[job], now=T0) == 0
         job.refresh_from_db()
         assert job.status == X

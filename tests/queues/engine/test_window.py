@@ -86,8 +86,10 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.jumped = True
         self._disturb()
 
-    @rule(how_many=st.integers(1, 8))
-    def newcomers_ask(self, how_many: int) -> None:
+    @rule(how_many=st.integers(1, 8), as_the_first_is_due=st.booleans())
+    def newcomers_ask(self, how_many: int, as_the_first_is_due: bool) -> None:
+        if as_the_first_is_due and self.line:
+            self.real = max(self.real, min(each.until for each in self.line) + self.behind)
         self._stored()
         self.window.forget(self.clock)
         for _ in range(how_many):
@@ -114,6 +116,7 @@ class AgainstTheModel(RuleBasedStateMachine):
             waiting = self._refuse(ahead=True)
             waiting.disturbed = True
             assert self.jumped or waiting.until <= exact + self.length // PARTS + 1
+            assert waiting.until <= self.clock + self.length + self.length // PARTS + 1
             self.line.append(waiting)
         else:
             until = self.window.begins(self.window.earliest(ahead=True))
@@ -162,6 +165,10 @@ class AgainstTheModel(RuleBasedStateMachine):
     def no_window_holds_more_than_the_limit(self) -> None:
         for first, over in zip(self.granted, self.granted[self.limit :], strict=False):
             assert over - first >= self.length
+
+    @invariant()
+    def nobody_stands_in_line_twice(self) -> None:
+        assert sum(units for _, units in self.window.promises) <= len(self.line)
 
     @invariant()
     def what_is_stored_stays_small(self) -> None:

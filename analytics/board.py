@@ -1,0 +1,236 @@
+"""A campaign's page as a whole: snapshots first, then what can be refreshed within the reader's patience."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.core.cache import cache
+from django.db import DatabaseError, InterfaceError
+from django_q.tasks import async_task
+
+from analytics import guard, mirror, rollups, showing, snapshots, stats, watch
+from analytics.guard import Answer, Ask, Failure, Later, Result
+from analytics.header import Header
+from analytics.models import PanelSnapshot, RefreshState
+from analytics.panels.page import ALL, PANELS, SUMMARY
+from analytics.periods import Asked, Period
+from analytics.reading import Question
+from analytics.showing import Shown
+from analytics.snapshots import View
+from queues.engine import log
+
+PATIENCE = timedelta(milliseconds=200)
+"""What a reader waits, for all panels together, when there are saved figures to show."""
+COLD_PATIENCE = timedelta(seconds=4)
+"""The same where there are none."""
+COLD_EACH = timedelta(seconds=1)
+UPDATED_FOR = timedelta(minutes=1)
+"""How long "Updated again" stands."""
+
+logger = log.get(__name__)
+
+type Chosen = Mapping[str, Mapping[str, str]]
+"""Options by panel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """All panels that were asked for."""
+
+    header: Header
+    asked: Asked
+    period: Period
+    panels: list[Shown]
+    now: datetime
+    offline: bool = False
+    recovered_at: datetime | None = None
+    checked_at: datetime | None = None
+    repaired: int = 0
+
+    @property
+    def cut(self) -> datetime | None:
+        """The moment that all panels share, if they do: the latest."""
+        return max((shown.as_of for shown in self.panels if shown.as_of), default=None)
+
+    @property
+    def apart(self) -> list[Shown]:
+        """Panels that show another moment than the rest."""
+        return [shown for shown in self.panels if shown.as_of is not None and shown.as_of != self.cut]
+
+
+def build(
+    *,
+    header: Header,
+    asked: Asked,
+    chosen: Chosen,
+    names: Iterable[str] = tuple(PANELS),
+    now: datetime,
+    each: timedelta | None = None,
+    force: bool = False,
+) -> Board:
+    """Show these panels, refreshed if their time has come. `each`: wait so long for each (a panel that refreshes
+    itself); by default a page's patience. Raises DatabaseError or InterfaceError if not even snapshots can be read.
+    """
+    views = [View(header.id, name, asked.query, chosen.get(name, {})) for name in names]
+    panels, states = _build({header.id: header}, asked, views, now=now, each=each, force=force)
+    mine = states.get(watch.scope(header.id))
+    recovered = mine.recovered_at if mine and mine.recovered_at and now - mine.recovered_at < UPDATED_FOR else None
+    checked = states.get(rollups.SCOPE)
+    period = asked.period(zone=header.zone, now=now)
+    return Board(
+        header,
+        asked,
+        period,
+        panels,
+        now,
+        recovered_at=recovered,
+        checked_at=checked.checked_at if checked else None,
+        repaired=checked.repaired if checked else 0,
+    )
+
+
+def build_many(*, headers: Iterable[Header], asked: Asked, now: datetime) -> list[Board]:
+    """A board of the summary alone for each of these campaigns, with the questions of a single page."""
+    known = {header.id: header for header in headers}
+    views = [View(campaign_id, SUMMARY, asked.query) for campaign_id in known]
+    panels, _states = _build(known, asked, views, now=now, each=None, force=False)
+    return [
+        Board(header, asked, asked.period(zone=header.zone, now=now), [shown], now)
+        for header, shown in zip(known.values(), panels, strict=True)
+    ]
+
+
+def _build(
+    headers: Mapping[int, Header],
+    asked: Asked,
+    views: list[View],
+    *,
+    now: datetime,
+    each: timedelta | None,
+    force: bool,
+) -> tuple[list[Shown], dict[str, RefreshState]]:
+    """Snapshots first, then what is due; returns what is shown for each view, and how refreshing stands by scope."""
+    spans = {pk: asked.period(zone=header.zone, now=now) for pk, header in headers.items()}
+    scopes = [rollups.SCOPE, *(watch.scope(pk) for pk in headers)]
+    states = {row.scope: row for row in RefreshState.objects.filter(scope__in=scopes)}
+    latest = states[rollups.SCOPE].as_of if rollups.SCOPE in states else None
+    rows = snapshots.read(views)
+    due = [view for view in views if force or _is_due(rows.get(view.key), latest, spans[view.campaign_id], now)]
+    answers: Mapping[str, Answer] = {}
+    if due and latest is not None:
+        answers = _fly(headers, spans, due, rows, each=each, now=now, states=states)
+        if any(isinstance(one, Failure) for one in answers.values()):
+            rows = snapshots.read(views)
+        if any(not isinstance(one, Later) for one in answers.values()):
+            states = {row.scope: row for row in RefreshState.objects.filter(scope__in=scopes)}
+    later = [view for view in due if not isinstance(answers.get(view.key), Result | Failure)]
+    if later and latest is not None:
+        _in_background(asked, later)
+    panels = [
+        showing.make(view, rows.get(view.key), answers.get(view.key), view in later, spans[view.campaign_id], now)
+        for view in views
+    ]
+    for each_panel in panels:
+        stats.seen(each_panel.panel.name, each_panel.badge.state, now=now)
+    snapshots.viewed(rows.values(), now=now)
+    stats.flush()
+    return panels, states
+
+
+def offline(
+    *, header: Header, asked: Asked, chosen: Chosen, names: Iterable[str] = tuple(PANELS), now: datetime
+) -> Board:
+    """The same from this machine's disk alone."""
+    period = asked.period(zone=header.zone, now=now)
+    panels = []
+    for name in names:
+        view = View(header.id, name, asked.query, chosen.get(name, {}))
+        copy = mirror.read(header.id, view.key)
+        row = None
+        if copy is not None:
+            row = PanelSnapshot(payload=copy.payload, as_of=copy.as_of, computed_at=copy.computed_at)
+        panels.append(showing.make(view, row, Failure("offline", ""), False, period, now))
+        stats.seen(name, panels[-1].badge.state, now=now)
+    return Board(header, asked, period, panels, now, offline=True)
+
+
+def _is_due(row: PanelSnapshot | None, latest: datetime | None, period: Period, now: datetime) -> bool:
+    if row is None or latest is None:
+        return True
+    if row.next_try_at is not None and row.next_try_at > now:
+        return False
+    if row.payload is None or row.as_of is None or row.last_outcome != "ok":
+        return True
+    return row.as_of < latest or row.payload.get("from") != period.first.isoformat()
+
+
+def _fly(
+    headers: Mapping[int, Header],
+    spans: Mapping[int, Period],
+    due: list[View],
+    rows: Mapping[str, PanelSnapshot],
+    *,
+    each: timedelta | None,
+    now: datetime,
+    states: Mapping[str, RefreshState],
+) -> Mapping[str, Answer]:
+    """Compute what nobody else is computing."""
+    flight, keys = snapshots.take_off(due, now=now)
+    mine = {view.key: view for view in due if view.key in keys}
+    asks = [_ask(view, headers[view.campaign_id], spans[view.campaign_id]) for view in mine.values()]
+    warm = all(key in rows and rows[key].payload is not None for key in mine)
+    if each is not None:
+        answers = guard.ask(asks, each=each)
+    elif warm:
+        answers = guard.ask(asks, each=PATIENCE, altogether=PATIENCE, patient=False)
+    else:
+        answers = guard.ask(asks, each=COLD_EACH, altogether=COLD_PATIENCE, patient=False)
+    for key, answer in answers.items():
+        if isinstance(answer, Result):
+            stats.count(mine[key].panel, "ok", now=now, attempts=answer.attempts, milliseconds=answer.milliseconds)
+        elif isinstance(answer, Failure):
+            milliseconds, attempts = answer.milliseconds, answer.attempts
+            stats.count(mine[key].panel, answer.code, now=now, attempts=attempts, milliseconds=milliseconds)
+    try:
+        snapshots.land(flight, answers, mine, now=now)
+        for pk in {mine[key].campaign_id for key, answer in answers.items() if not isinstance(answer, Later)}:
+            failed = [
+                mine[key].panel
+                for key, answer in answers.items()
+                if mine[key].campaign_id == pk and isinstance(answer, Failure)
+            ]
+            known = states.get(watch.scope(pk))
+            watch.refreshed(campaign_id=pk, name=headers[pk].name, failed=failed, known=known, now=now)
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("analytics.snapshots_not_stored", words=str(error).split("\n")[0])
+    return answers
+
+
+def _ask(view: View, header: Header, period: Period) -> Ask:
+    def question(as_of: datetime) -> Question:
+        return Question(
+            header.id,
+            header.currency,
+            period,
+            as_of,
+            view.options,
+            budget=header.budget,
+            starts_on=header.starts_on,
+            ends_on=header.ends_on,
+        )
+
+    return Ask(view.key, ALL[view.panel], question)
+
+
+def _in_background(asked: Asked, later: list[View]) -> None:
+    """Have a worker compute it with all the time a query may take; once, however many readers wait for it."""
+    for pk in {view.campaign_id for view in later}:
+        if not cache.add(f"analytics:later:{pk}:{asked.query}", 1, timeout=10):
+            continue
+        views = [[view.panel, dict(view.options)] for view in later if view.campaign_id == pk]
+        try:
+            async_task("analytics.tasks.compute", pk, asked.query, views, q_options={"group": "analytics"})
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("analytics.background_refused", words=str(error).split("\n")[0])

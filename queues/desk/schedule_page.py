@@ -1,0 +1,75 @@
+"""Runs a schedule now, besides its own times: asked for with a reason, recorded, done by the workers."""
+
+from __future__ import annotations
+
+import ast
+from datetime import datetime
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
+from django.db import router, transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django_q.models import OrmQ, Schedule
+from django_q.tasks import async_task
+
+from queues.desk import ledger, permissions, reasoned, refusals
+from queues.desk.forms import ReasonForm
+from queues.desk.ledger import LedgerEntry
+from queues.desk.operations import Actor, needed
+from queues.desk.requests import actor_of
+from queues.desk.selection import ID_MAX
+
+
+def run_now(*, schedule_id: int, actor: Actor, reason: str, now: datetime) -> str:
+    """Send its task to the workers; when it runs next by itself stays as it was. Returns its name.
+
+    Raises PermissionDenied, ReasonMissing, LookupError if it is not there.
+    """
+    actor.require("change", Schedule)
+    reason = needed(reason)
+    with transaction.atomic(using=router.db_for_write(LedgerEntry)):
+        schedule = Schedule.objects.filter(pk=schedule_id).first()
+        if schedule is None:
+            raise LookupError("it is not there any more")
+        said = {"act": "run schedule", "plan": schedule.name, "reason": reason, "request_id": actor.request_id}
+        ledger.record(actor=actor.user, actor_name=actor.name, now=now, **said)
+        arguments = ast.literal_eval(schedule.args) if schedule.args else ()
+        options: dict[str, Any] = ast.literal_eval(schedule.kwargs) if schedule.kwargs else {}
+        transaction.on_commit(
+            lambda: async_task(schedule.func, *arguments, task_name=f"now: {schedule.name}"[:100], **options),
+            using=router.db_for_write(OrmQ),
+        )
+    return str(schedule.name)
+
+
+def view(request: HttpRequest, schedule_id: int, *, site: AdminSite) -> HttpResponse:
+    """Ask, or run it. Raises Http404, PermissionDenied."""
+    actor, now, form = actor_of(request), timezone.now(), ReasonForm(request.POST or None)
+    if not permissions.may(request.user, "change", Schedule):
+        if request.method == "GET":
+            raise PermissionDenied
+        with refusals.noted(actor=actor, act="run schedule", queue="", now=now, reason=request.POST.get("reason", "")):
+            raise PermissionDenied
+    schedule = Schedule.objects.filter(pk=schedule_id).first() if schedule_id <= ID_MAX else None
+    if schedule is None:
+        raise Http404
+
+    def act() -> str:
+        name = run_now(schedule_id=schedule_id, actor=actor, reason=form.cleaned_data["reason"], now=now)
+        return f"{name} was handed to the workers."
+
+    return reasoned.page(
+        request,
+        site=site,
+        title=f"Run now: {schedule.name}",
+        effect="The workers do it once besides its own times, as soon as one is free. Nothing is done twice by it: "
+        "what recurs only finds what is due.",
+        button="Run it now",
+        back=reverse("admin:django_q_schedule_changelist"),
+        form=form,
+        act=act,
+        refusal="Nothing was done: it is not there any more.",
+    )
