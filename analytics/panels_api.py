@@ -67,9 +67,11 @@ class PanelAnswer(serializers.Serializer[Any]):
     age_seconds = serializers.IntegerField(allow_null=True)
     stale_after_seconds = serializers.IntegerField()
     next_refresh_at = serializers.DateTimeField()
-    source = serializers.ChoiceField(choices=["rollup", "snapshot"])
+    source = serializers.ChoiceField(choices=["rollup", "snapshot"])  # type: ignore[assignment]  # a field's name
     attempts = serializers.IntegerField()
-    data = serializers.JSONField(allow_null=True, help_text="null, or the panel's figures; a null ratio has a `reason`")
+    data = serializers.JSONField(  # type: ignore[assignment]
+        allow_null=True, help_text="null, or the panel's figures; a null ratio has a `reason`"
+    )
     comparison = serializers.JSONField(allow_null=True, help_text="`basis`: `same hours` or `full period`")
     notes = serializers.JSONField(help_text="[{`code`, `text`}]")
     problem = serializers.JSONField(allow_null=True, help_text="Why the last refresh failed")

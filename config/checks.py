@@ -73,7 +73,7 @@ def stripe_is_whole() -> Iterator[CheckMessage]:
     if not any(secret.strip() for secret in settings.STRIPE_WEBHOOK_SECRETS):
         yield Warning(
             "STRIPE_WEBHOOK_SECRETS is not set: every Stripe webhook is answered 503.",
-            hint="Set it to the endpoint's signing secret (whsec_…); while one is rolled, to both, separated by a comma.",
+            hint="Set it to the endpoint's signing secret (whsec_…); while one is rolled, to both, with a comma.",
             id="redrive.W010",
         )
     for secret in settings.STRIPE_WEBHOOK_SECRETS:

@@ -13,6 +13,7 @@ TABLE = [
     # Wake-ups start a drain at once; this clock finds what no wake-up announced.
     Recurring(name="drain email", task="queues.tasks.drain", args=("email",), minutes=1, queue="email"),
     Recurring(name="drain webhook", task="queues.tasks.drain", args=("webhook",), minutes=5, queue="webhook"),
+    Recurring(name="sweep stripe", task="queues.webhooks.tasks.sweep_stripe", minutes=60, timeout=LONG),
     Recurring(name="reclaim lost leases", task="queues.tasks.reclaim", minutes=1),
     Recurring(name="adopt tracking events", task="queues.tasks.adopt_tracking", minutes=1),
     Recurring(name="carry on operations", task="queues.tasks.carry_on_operations", minutes=1),
@@ -24,5 +25,8 @@ TABLE = [
     Recurring(name="note the ledger's head", task="queues.tasks.note_ledger_head", daily_at=time(0, 5)),
     Recurring(name="clean rate counters", task="queues.tasks.clean_rate_counters", daily_at=time(2, 10)),
     Recurring(name="remove old mail", task="queues.tasks.remove_old_mail", daily_at=time(2, 40), timeout=LONG),
+    Recurring(
+        name="remove old events", task="queues.webhooks.tasks.remove_old_events", daily_at=time(3, 10), timeout=LONG
+    ),
     Recurring(name="forget old heartbeats", task="queues.tasks.forget_heartbeats", daily_at=time(3, 50)),
 ]

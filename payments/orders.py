@@ -141,8 +141,9 @@ def _refund_row(order: Order | None, given: Mapping[str, Any]) -> Refund:
     if key is not None:
         ours = Refund.objects.select_for_update().filter(key=key, stripe_id__isnull=True).first()
         if ours is not None:
-            ours.stripe_id = given["id"]
-            ours.save(update_fields=["stripe_id"])
+            # Until now its state was our own guess; "failed" too, if the answer that said so was not the last word.
+            ours.stripe_id, ours.state, ours.words = given["id"], Refund.State.REQUESTED, ""
+            ours.save(update_fields=["stripe_id", "state", "words"])
             return ours
     made, _new = Refund.objects.get_or_create(
         stripe_id=given["id"],

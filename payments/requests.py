@@ -3,7 +3,7 @@
     first time          POST with the key <operation>:<subject>:1
     answer missing      the same key again: Stripe answers with what it made, or makes it now
     23 h later          Stripe may have forgotten the key (24 h): look for the thing; only if it is not there, a new key
-    Stripe said 5xx     it would answer so to this key for a day: look, then a new key
+    Stripe said 500     it would answer so to this key for a day: look, then a new key
     refused (4xx)       nothing was made; look, then a new key, if anybody asks again
 
 One caller at a time sends; others wait for its answer (a double click). Nothing is locked while the network is waited
@@ -12,7 +12,6 @@ for: a row that was taken is free again after `BUSY`. Keys: https://docs.stripe.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,8 +31,10 @@ BUSY = timedelta(seconds=20)
 """Longer than any call to Stripe takes (15 s)."""
 PATIENCE_SECONDS = 15.0
 POLL_SECONDS = 0.1
-REMEMBERED = re.compile(r"stripe 5\d\d")
-"""Outcomes that Stripe would answer the same key with for a day."""
+REMEMBERED = "stripe 500"
+"""The outcome that Stripe answers the same key with for a day. Its 502, 503 and 504 come from before the work, or
+while it goes on: then the same key is right.
+"""
 
 SESSION, REFUND = "checkout.session", "refund"
 """The operations."""
@@ -112,5 +113,5 @@ def _send(row: StripeRequest, creation: Creation, *, clock: Callable[[], datetim
 
 
 def _failed(row: StripeRequest, outcome: Outcome) -> None:
-    remembers = isinstance(outcome, Permanent) or REMEMBERED.fullmatch(outcome.code) is not None
+    remembers = isinstance(outcome, Permanent) or outcome.code == REMEMBERED
     _mine(row).update(busy_until=None, last_words=outcome.words[:500], look_first=row.look_first or remembers)

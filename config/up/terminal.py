@@ -49,6 +49,8 @@ def welcome(plan: Plan, logins: Mapping[str, str]) -> None:
     rows = [("Admin", "/admin/")]
     if plan.catcher:
         rows.append(("Sent mail", "/demo/mail/"))
+    if plan.fake_stripe:
+        rows += [("Shop", "/demo/shop/"), ("Fake Stripe", "/demo/stripe/")]
     places = "\n".join(f"  {what:<14}{plan.url}{path}" for what, path in rows)
     people = "\n".join(f"  {name:<14}{password}" for name, password in logins.items())
     mail = f"  {'Mail server':<14}{plan.environment['EMAIL_DELIVERY_URL']}" if plan.catcher else ""

@@ -22,7 +22,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connections, router
 from django.utils import timezone
 
-from queues.engine import claim, limiter, pauses, settle, settling, transitions
+from queues.engine import claim, limiter, pauses, settle, settling, statements, transitions
 from queues.engine.hands import Hands
 from queues.engine.item import QueueItem
 from queues.engine.outcomes import Snooze, Transient
@@ -255,6 +255,7 @@ class Drain:
         self._obey_pauses()
         if sweep:
             self.swept = clock
+            statements.plan_anew(connections[router.db_for_write(self.queue.model)])
             now = self.clock()
             self.counts["reclaimed"] += transitions.reclaim(self.queue, now=now)
             self.counts["expired"] += transitions.expire(self.queue, now=now)

@@ -31,3 +31,12 @@ def cursor(connection: BaseDatabaseWrapper) -> Iterator[Any]:
             register_tzloader(connection.timezone, bound)
     with connection._prepare_cursor(bound) as prepared:  # type: ignore[attr-defined]
         yield prepared
+
+
+def plan_anew(connection: BaseDatabaseWrapper) -> None:
+    """Have kept plans made again at their next use: one made while a table was empty reads all of it once it is full,
+    and only the next ANALYZE, a minute later or more, would tell.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as plain:
+            plain.execute("DISCARD PLANS")

@@ -67,6 +67,7 @@ class Migration(migrations.Migration):
                 ("day", models.DateField()),
                 ("listed", models.PositiveIntegerField(default=0)),
                 ("missing", models.PositiveIntegerField(default=0)),
+                ("unreadable", models.PositiveIntegerField(default=0)),
             ],
             options={
                 "constraints": [models.UniqueConstraint(fields=("provider", "day"), name="sweepday_one_a_day")],

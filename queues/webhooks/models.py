@@ -117,6 +117,7 @@ class SweepDay(models.Model):
     listed = models.PositiveIntegerField(default=0)
     missing = models.PositiveIntegerField(default=0)
     """Of those, how many had not been delivered to us and were stored by the sweep."""
+    unreadable = models.PositiveIntegerField(default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["provider", "day"], name="sweepday_one_a_day")]

@@ -249,6 +249,13 @@ class TestStripeInTrouble:
         assert response.json()["session_id"] == session["id"]
         assert len(stripe.requests("POST /v1/checkout/sessions")) == 1
 
+    @pytest.mark.parametrize("status", ["502", "503", "504"])
+    def test_an_error_from_before_the_work_keeps_the_key(self, caller: Program, stripe: FakeStripe, status: str):
+        stripe.fault("POST /v1/checkout/sessions", status)
+        assert caller.post(PATH, WISH, key="k1").status_code == 503
+        assert caller.post(PATH, WISH, key="k1").status_code == 201
+        assert len({each["key"] for each in stripe.requests("POST /v1/checkout/sessions")}) == 1
+
     def test_too_many_requests(self, caller: Program, stripe: FakeStripe):
         stripe.fault("POST /v1/checkout/sessions", "429")
         response = caller.post(PATH, WISH, key="k1")

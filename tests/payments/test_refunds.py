@@ -190,6 +190,16 @@ class TestStripeInTrouble:
         order.refresh_from_db()
         assert order.amount_refunded == 5000
 
+    def test_what_we_took_for_refused_but_stripe_made(self, order: Order, operator: Actor, stripe: FakeStripe):
+        stripe.fault("POST /v1/refunds", "cut")
+        made = refunds.send(wish(order, operator))
+        Refund.objects.filter(pk=made.pk).update(state="failed", words="Stripe 400: keys can only be used once")
+        tell(stripe.events())
+        made.refresh_from_db()
+        assert (made.state, made.words) == ("succeeded", "")
+        order.refresh_from_db()
+        assert order.amount_refunded == 1000
+
     def test_a_worker_that_died_while_asking(self, order: Order, operator: Actor, stripe: FakeStripe):
         made = wish(order, operator)
         now = timezone.now()

@@ -1,4 +1,4 @@
-"""What the webhook tests share: signed deliveries, handlers of a test's own, a drain at a chosen time, a stub of Stripe."""
+"""What the webhook tests share: signed deliveries, handlers of a test's own, a drain at a set time, Stripe's stub."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def drain() -> DrainAt:
 
 @pytest.fixture
 def handle(db: None) -> DrainAt:
-    """Like `drain`, but in this thread and the test's own transaction: one claim after the other until nothing is due."""
+    """Like `drain`, but in this thread and the test's own transaction: claim after claim until nothing is due."""
 
     def run(*, after: timedelta = timedelta()) -> Counter[str]:
         queue, counts = registry.get("webhook"), Counter[str]()

@@ -1,4 +1,4 @@
-"""Order: `created` is exact to the second and events overtake each other; what counts is the object's state at Stripe."""
+"""Order: `created` is exact to the second and events overtake each other; what counts is its state at Stripe."""
 
 from __future__ import annotations
 

@@ -41,6 +41,7 @@ def test_an_event_is_stored_as_it_came_with_its_fields_beside_it():
     assert int(row.occurred_at.timestamp()) == 1_790_000_000
     assert row.status == "pending"
     assert row.signed_with == verification.label(SECRET)
+    assert row.signed_at is not None
     assert abs((row.signed_at - timezone.now()).total_seconds()) < 10
 
 
