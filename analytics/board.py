@@ -21,7 +21,7 @@ from analytics.showing import Shown
 from analytics.snapshots import View
 from queues.engine import log
 
-PATIENCE = timedelta(milliseconds=200)
+PATIENCE = timedelta(milliseconds=150)
 """What a reader waits, for all panels together, when there are saved figures to show."""
 COLD_PATIENCE = timedelta(seconds=4)
 """The same where there are none."""

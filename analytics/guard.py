@@ -124,17 +124,17 @@ def _attempt(round_: _Round) -> None:
     round_.attempts += 1
     round_.answers.clear()
     limits_left = max(round_.deadline - time.monotonic(), 0.05)
-    with limits.watched(round_.using, seconds=limits_left + 1), limits.cut(round_.using):
+    with limits.watched(round_.using, seconds=limits_left + 1), limits.cut(round_.using) as own:
         as_of = rollups.as_of()
         drills = drill.active()
         for each in round_.asks:
             if as_of is None:
                 round_.answers[each.key] = Later()
                 continue
-            round_.answers[each.key] = _one(round_, each, as_of, drills.get(each.panel.name, ""))
+            round_.answers[each.key] = _one(round_, each, as_of, drills.get(each.panel.name, ""), own=own)
 
 
-def _one(round_: _Round, ask: Ask, as_of: datetime, rehearsed: str) -> Answer:
+def _one(round_: _Round, ask: Ask, as_of: datetime, rehearsed: str, *, own: bool) -> Answer:
     """One panel behind its own boundary: whatever its code does, the others are not touched."""
     begun = time.monotonic()
     seconds = min(round_.each, round_.deadline - begun)
@@ -142,7 +142,7 @@ def _one(round_: _Round, ask: Ask, as_of: datetime, rehearsed: str) -> Answer:
         return Later()
     code, reference = "", _reference()
     try:
-        with limits.budget(round_.using, seconds=seconds):
+        with limits.budget(round_.using, seconds=seconds, restore=not own):
             question = ask.question(as_of)
             payload = drill.rehearse(rehearsed, using=round_.using) if rehearsed else ask.panel.compute(question)
         if whole(payload, question):

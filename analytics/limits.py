@@ -23,40 +23,42 @@ SQLITE_STEPS = 10_000
 
 
 @contextmanager
-def cut(using: str) -> Iterator[None]:
-    """Everything read inside is of one moment, and nothing is written."""
+def cut(using: str) -> Iterator[bool]:
+    """Everything read inside is of one moment, and nothing is written. Gives whether the transaction is its own."""
     connection = connections[using]
-    if connection.in_atomic_block:  # the caller's transaction
-        yield
+    if connection.in_atomic_block:  # the caller's
+        yield False
     elif connection.vendor == "postgresql":
         with transaction.atomic(using=using):
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            yield
+            yield True
     else:
         # Not `atomic`: that begins as a writer, and readers would wait for the one writer there can be.
         raw = _sqlite(connection)
         raw.execute("BEGIN DEFERRED")
         try:
-            yield
+            yield True
         finally:
             raw.rollback()
 
 
 @contextmanager
-def budget(using: str, *, seconds: float) -> Iterator[None]:
-    """The database gives up a statement that takes longer. Inside `cut`; what fails leaves the cut usable."""
+def budget(using: str, *, seconds: float, restore: bool = True) -> Iterator[None]:
+    """The database gives up a statement that takes longer. Inside `cut`; what fails leaves the cut usable.
+
+    `restore`: take the limit back afterwards; not needed where the transaction is the cut's own and ends with it.
+    """
     connection = connections[using]
     if connection.vendor == "postgresql":
-        with transaction.atomic(using=using):
-            with connection.cursor() as cursor:
-                milliseconds = str(max(int(seconds * 1000), 1))
+        with transaction.atomic(using=using), connection.cursor() as cursor:
+            before = ""
+            if restore:
                 cursor.execute("SELECT current_setting('statement_timeout')")
                 before = cursor.fetchone()[0]
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [milliseconds])
-            with watched(using, seconds=seconds + 1):
-                yield
-            with connection.cursor() as cursor:  # else it would hold until the cut ends
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(max(int(seconds * 1000), 1))])
+            yield
+            if restore:
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
         return
     raw = _sqlite(connection)

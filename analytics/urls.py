@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.decorators.cache import never_cache
 
+import queues.desk.api.urls  # noqa: F401  (registers the converter `id`)
 from analytics import events_api, overview, pages, panels_api
 
 PAGES: list[URLPattern] = [

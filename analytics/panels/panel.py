@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analytics import figures, periods, reading
+from analytics.models import MEASURES
 from analytics.periods import Span
 from analytics.reading import Question
 
@@ -84,13 +85,14 @@ class Compared:
         return not any(self.sums.values())
 
 
-def compare(question: Question) -> Compared:
-    """Ask for the period and for the one before, aligned to the hours elapsed."""
+def compare(question: Question, sums: dict[str, int] | None = None) -> Compared:
+    """Ask for the period (unless its sums are known) and for the one before, aligned to the hours elapsed."""
     period = question.period
     cut = period.cut(as_of=question.as_of)
     previous = period.previous
     before_cut = period.previous_cut(cut=cut)
-    sums = reading.totals(question, period.span)
+    if sums is None:
+        sums = reading.totals(question, period.span)
     whole_period = cut >= period.span.end
     now = sums if whole_period else reading.totals(question, Span(period.span.start, cut))
     before = reading.totals(question, Span(previous.span.start, before_cut))
@@ -105,8 +107,8 @@ def compare(question: Question) -> Compared:
 
 def compared_figures(question: Question, names: tuple[str, ...]) -> dict[str, Any]:
     """The payload of a panel of figure cards, each with its line of days."""
-    found = compare(question)
     days = reading.daily(question)
+    found = compare(question, {name: sum(day[name] for day in days.values()) for name in MEASURES})
     today = question.as_of.astimezone(question.period.zone).date()  # not over: its line would always end in a fall
     cards = []
     for name in names:

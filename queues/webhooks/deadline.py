@@ -16,17 +16,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
+from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 2
 """The shortest that libpq knows."""
-STATEMENT_SECONDS = 2.5
+SECONDS = 2.0
 """After this a connection to PostgreSQL is cut."""
 SQLITE_LOCK_MS = 2000
-LOOK_SECONDS = 0.25
-IDLE_LOOKS = 40
+LOOK_SECONDS = 0.1
+IDLE_LOOKS = 100
 """Looks with nothing to watch, after which the thread ends."""
 
 _lock = threading.Lock()
@@ -35,13 +36,18 @@ _watcher: threading.Thread | None = None
 
 
 @contextmanager
-def soon(connection: BaseDatabaseWrapper, *, sqlite_lock_ms: int = SQLITE_LOCK_MS) -> Iterator[None]:
+def soon(
+    connection: BaseDatabaseWrapper, *, seconds: float = SECONDS, sqlite_lock_ms: int = SQLITE_LOCK_MS
+) -> Iterator[None]:
     """What this thread does with the connection inside the block ends in time, or fails with a DatabaseError.
 
     PostgreSQL's wait for locks is left to the statement (`receive.sql`), and to the cut.
     """
     if connection.vendor == "postgresql":
-        with _quick_connect(connection), _cut_after(STATEMENT_SECONDS, connection):
+        with _quick_connect(connection), _cut_after(seconds, connection):
+            connection.close_if_health_check_failed()
+            if threading.get_ident() not in _watched:  # the check itself was cut: do not begin with a new connection
+                raise OperationalError("the database does not answer")
             yield
         return
     connection.ensure_connection()
@@ -52,7 +58,8 @@ def soon(connection: BaseDatabaseWrapper, *, sqlite_lock_ms: int = SQLITE_LOCK_M
     try:
         yield
     finally:
-        raw.execute(f"PRAGMA busy_timeout = {int(before)}")
+        if connection.connection is raw:  # django-q2's broker may have closed it meanwhile
+            raw.execute(f"PRAGMA busy_timeout = {int(before)}")
 
 
 @contextmanager

@@ -31,10 +31,11 @@ log = structlog.get_logger(__name__)
 QUEUE = "webhook"
 PROVIDER = "stripe"
 
-LOCK_MS = {"postgresql": 2000, "sqlite": 4000}
+LOCK_MS = {"postgresql": 1700, "sqlite": 4000}
 """How long a receipt waits for others' locks. SQLite has one writer, whose transactions may take seconds."""
-PROBE_MS = 500
+PROBE_MS = 250
 """The same while storing fails."""
+PROBE_SECONDS = 1.0
 
 
 class NotStored(Exception):
@@ -83,10 +84,10 @@ def receive(*, parsed: Parsed, body: bytes, arrival: Arrival) -> int | None:
     """Store and wake the workers, also for an event seen before. Raises NotStored within seconds."""
     connection = connections[router.db_for_write(WebhookEvent)]
     if not _trouble.failing:
-        made = _in_time(connection, parsed, body, arrival, wait_ms=LOCK_MS[connection.vendor])
+        made = _in_time(connection, parsed, body, arrival, wait_ms=LOCK_MS[connection.vendor], seconds=deadline.SECONDS)
     elif _trouble.probe.acquire(blocking=False):
         try:
-            made = _in_time(connection, parsed, body, arrival, wait_ms=PROBE_MS)
+            made = _in_time(connection, parsed, body, arrival, wait_ms=PROBE_MS, seconds=PROBE_SECONDS)
         finally:
             _trouble.probe.release()
     else:
@@ -116,10 +117,10 @@ def _wake(connection: BaseDatabaseWrapper) -> None:
 
 
 def _in_time(
-    connection: BaseDatabaseWrapper, parsed: Parsed, body: bytes, arrival: Arrival, *, wait_ms: int
+    connection: BaseDatabaseWrapper, parsed: Parsed, body: bytes, arrival: Arrival, *, wait_ms: int, seconds: float
 ) -> int | None:
     try:
-        with deadline.soon(connection, sqlite_lock_ms=wait_ms):
+        with deadline.soon(connection, seconds=seconds, sqlite_lock_ms=wait_ms):
             made = _store(connection, parsed, body, arrival, wait_ms=wait_ms)
     except (DatabaseError, InterfaceError) as error:
         _trouble.failing = True

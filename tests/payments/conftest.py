@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from payments import catalogue, checkout
-from payments.models import Order, Product
+from payments.models import Order, Problem, Product
 from queues.webhooks import handlers, stripe_api, stripe_http
 from tests.fake_stripe import FakeStripe
 
@@ -77,6 +77,26 @@ def buy(stripe: FakeStripe, products: dict[str, Product], customer: User) -> Buy
         return begun.order
 
     return order
+
+
+@pytest.fixture
+def order(stripe: FakeStripe, buy: Buy) -> Order:
+    """Paid, 50.00 EUR, with everything around it."""
+    bought = buy("ticket", 2)
+    stripe.act("pay", bought.session_id)
+    tell(stripe.events())
+    bought.refresh_from_db()
+    return bought
+
+
+@pytest.fixture
+def problem(order: Order, stripe: FakeStripe, buy: Buy) -> Problem:
+    """Paid, but expired."""
+    late = buy()
+    Order.objects.filter(pk=late.pk).update(status="expired", expired_at=timezone.now())
+    stripe.act("pay", late.session_id)
+    tell(stripe.events())
+    return Problem.objects.get()
 
 
 def event_of(told: dict[str, Any], *, behind: bool = False) -> handlers.Event:

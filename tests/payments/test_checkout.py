@@ -11,9 +11,8 @@ from pytest_django import Settings
 
 from config import environment
 from payments import api
-from payments.models import Order, Product, StripeRequest
+from payments.models import Order, Product
 from payments.states import Status
-from queues.engine.breaker import Breaker
 from queues.engine.limiter import RateCounter
 from tests.fake_stripe import FakeStripe
 from tests.queues.desk.api_caller import Program, problem, user_with
@@ -208,85 +207,6 @@ class TestLimits:
     )
     def test_what_an_address_counts_as(self, address: str, counts_as: str):
         assert api.network(address) == counts_as
-
-
-@pytest.mark.usefixtures("impatient")
-class TestStripeInTrouble:
-    def test_no_answer_in_time(self, caller: Program, stripe: FakeStripe):
-        stripe.fault("POST /v1/checkout/sessions", "hang")
-        response = caller.post(PATH, WISH, key="k1")
-        assert (response.status_code, problem(response)["code"]) == (504, "stripe_timeout")
-        assert "card has not been charged" in problem(response)["detail"]
-        assert "rying again is safe" in problem(response)["detail"]
-        assert int(response.headers["Retry-After"]) > 0
-        again = caller.post(PATH, WISH, key="k1")
-        assert again.status_code == 201
-        (session,) = sessions(stripe)
-        assert again.json()["session_id"] == session["id"]
-        keys = {each["key"] for each in stripe.requests("POST /v1/checkout/sessions")}
-        assert len(keys) == 1
-
-    def test_the_answer_is_lost(self, caller: Program, stripe: FakeStripe):
-        stripe.fault("POST /v1/checkout/sessions", "cut")
-        assert caller.post(PATH, WISH, key="k1").status_code == 504
-        assert caller.post(PATH, WISH, key="k1").status_code == 201
-        assert len(sessions(stripe)) == 1
-
-    def test_an_error_that_stripe_remembers_is_got_over(self, caller: Program, stripe: FakeStripe):
-        stripe.fault("POST /v1/checkout/sessions", "500")
-        response = caller.post(PATH, WISH, key="k1")
-        assert (response.status_code, problem(response)["code"]) == (503, "stripe_unavailable")
-        assert caller.post(PATH, WISH, key="k1").status_code == 201
-        assert StripeRequest.objects.get().attempt == 2
-        assert len(sessions(stripe)) == 1
-
-    def test_an_error_though_it_was_done_makes_no_second_session(self, caller: Program, stripe: FakeStripe):
-        stripe.fault("POST /v1/checkout/sessions", "broken")
-        assert caller.post(PATH, WISH, key="k1").status_code == 503
-        response = caller.post(PATH, WISH, key="k1")
-        assert response.status_code == 201
-        (session,) = sessions(stripe)
-        assert response.json()["session_id"] == session["id"]
-        assert len(stripe.requests("POST /v1/checkout/sessions")) == 1
-
-    @pytest.mark.parametrize("status", ["502", "503", "504"])
-    def test_an_error_from_before_the_work_keeps_the_key(self, caller: Program, stripe: FakeStripe, status: str):
-        stripe.fault("POST /v1/checkout/sessions", status)
-        assert caller.post(PATH, WISH, key="k1").status_code == 503
-        assert caller.post(PATH, WISH, key="k1").status_code == 201
-        assert len({each["key"] for each in stripe.requests("POST /v1/checkout/sessions")}) == 1
-
-    def test_too_many_requests(self, caller: Program, stripe: FakeStripe):
-        stripe.fault("POST /v1/checkout/sessions", "429")
-        response = caller.post(PATH, WISH, key="k1")
-        assert (response.status_code, response.headers["Retry-After"]) == (503, "7")
-        assert caller.post(PATH, WISH, key="k1").status_code == 201
-
-    def test_refused(self, caller: Program, stripe: FakeStripe):
-        stripe.fault("POST /v1/checkout/sessions", "400")
-        response = caller.post(PATH, WISH, key="k1")
-        assert (response.status_code, problem(response)["code"]) == (502, "stripe_refused")
-        assert not Breaker.objects.exists(), "a refusal is no outage"
-
-    def test_no_key_of_stripes(self, caller: Program, settings: Settings):
-        settings.STRIPE_API_KEY = ""
-        response = caller.post(PATH, WISH, key="k1")
-        assert (response.status_code, problem(response)["code"]) == (503, "stripe_unavailable")
-
-    def test_an_outage_is_left_alone_and_costs_no_allowance(
-        self, caller: Program, stripe: FakeStripe, settings: Settings
-    ):
-        stripe.fault("", "503", times=5)
-        for _ in range(5):
-            assert caller.post(PATH, WISH, key="k1").status_code == 503
-        asked = len(stripe.requests())
-        for _ in range(20):
-            response = caller.post(PATH, WISH, key="k1")
-            assert (response.status_code, problem(response)["code"]) == (503, "stripe_unavailable")
-            assert 0 < int(response.headers["Retry-After"]) <= 60
-        assert len(stripe.requests()) == asked
-        Breaker.objects.all().delete()
-        assert caller.post(PATH, WISH, key="k1").status_code == 201
 
 
 class TestWho:

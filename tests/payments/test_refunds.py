@@ -30,16 +30,6 @@ def operator(db: None) -> Actor:
     return Actor.of(person("operator"))
 
 
-@pytest.fixture
-def order(stripe: FakeStripe, buy: Buy) -> Order:
-    """Paid, 50.00 EUR."""
-    bought = buy("ticket", 2)
-    stripe.act("pay", bought.session_id)
-    tell(stripe.events())
-    bought.refresh_from_db()
-    return bought
-
-
 def wish(order: Order | None, actor: Actor, amount: int = 1000, **options: Any) -> Refund:
     given: dict[str, Any] = {"problem": None, "key": uuid.uuid4(), "reason": "asked for it", **options}
     return refunds.wish(order=order, amount=amount, actor=actor, now=timezone.now(), **given)

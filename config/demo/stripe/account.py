@@ -10,13 +10,13 @@ not permit the act are refused as Stripe refuses them. Objects are plain dicts, 
 
 from __future__ import annotations
 
-import copy
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-API_VERSION = "2026-09-30.endive"
+from config.demo.stripe import shapes
+from config.demo.stripe.shapes import Object
+
 SESSION_OPEN = (30 * 60, 24 * 3600)
 """Seconds a session may be open for, at least and at most (https://docs.stripe.com/api/checkout/sessions/create)."""
 SESSION_PARAMETERS = frozenset(
@@ -24,8 +24,6 @@ SESSION_PARAMETERS = frozenset(
     | {"expires_at", "customer_email", "expand"}
 )
 REFUND_PARAMETERS = frozenset(["payment_intent", "charge", "amount", "reason", "metadata", "expand"])
-
-type Object = dict[str, Any]
 
 
 class ApiError(Exception):
@@ -72,31 +70,8 @@ class Account:
         if not self._now() + SESSION_OPEN[0] - 60 <= ends <= self._now() + SESSION_OPEN[1] + 60:
             words = "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation."
             raise ApiError(400, words, param="expires_at")
-        session_id = _id("cs_test")
-        return self._keep(
-            {
-                "id": session_id,
-                "object": "checkout.session",
-                "mode": "payment",
-                "status": "open",
-                "payment_status": "unpaid",
-                "client_reference_id": given.get("client_reference_id"),
-                "metadata": dict(given.get("metadata") or {}),
-                "amount_total": sum(line["amount"] for line in lines),
-                "currency": lines[0]["currency"],
-                "customer_email": given.get("customer_email"),
-                "customer_details": None,
-                "payment_intent": None,
-                "created": self._now(),
-                "expires_at": ends,
-                "success_url": given["success_url"],
-                "cancel_url": given["cancel_url"],
-                "url": f"{self.page_url}{session_id}/",
-                "livemode": False,
-                "_intent": dict((given.get("payment_intent_data") or {}).get("metadata") or {}),
-                "_lines": lines,
-            }
-        )
+        made = shapes.session(given, lines=lines, ends=ends, page_url=self.page_url, now=self._now())
+        return self._keep(made)
 
     def expire(self, session_id: str) -> Object:
         """POST /v1/checkout/sessions/<id>/expire, and what Stripe does by itself at `expires_at`."""
@@ -117,20 +92,7 @@ class Account:
             raise ApiError(400, "The charge has already been refunded.", code="charge_already_refunded")
         if not 0 < amount <= left:
             raise ApiError(400, f"Refund amount is greater than unrefunded amount ({left}).", param="amount")
-        refund = self._keep(
-            {
-                "id": _id("re"),
-                "object": "refund",
-                "amount": amount,
-                "currency": charge["currency"],
-                "charge": charge["id"],
-                "payment_intent": charge["payment_intent"],
-                "status": "succeeded",
-                "reason": given.get("reason"),
-                "metadata": dict(given.get("metadata") or {}),
-                "created": self._now(),
-            }
-        )
+        refund = self._keep(shapes.refund(given, charge=charge, amount=amount, now=self._now()))
         charge["amount_refunded"] += amount
         charge["refunded"] = charge["amount_refunded"] == charge["amount"]
         self._tell("refund.created", refund)
@@ -215,21 +177,7 @@ class Account:
         if charge["disputed"]:
             raise ApiError(400, "It is disputed already.")
         charge["disputed"] = True
-        dispute = self._keep(
-            {
-                "id": _id("du"),
-                "object": "dispute",
-                "amount": charge["amount"],
-                "currency": charge["currency"],
-                "charge": charge["id"],
-                "payment_intent": intent_id,
-                "reason": "fraudulent",
-                "status": "needs_response",
-                "metadata": {},
-                "evidence_details": {"due_by": self._now() + 9 * 86400},
-                "created": self._now(),
-            }
-        )
+        dispute = self._keep(shapes.dispute(charge, now=self._now()))
         self._tell("charge.dispute.created", dispute)
         self._tell("charge.dispute.funds_withdrawn", dispute)
         return dispute
@@ -270,38 +218,10 @@ class Account:
         return session
 
     def _intent(self, session: Object) -> Object:
-        return self._keep(
-            {
-                "id": _id("pi"),
-                "object": "payment_intent",
-                "amount": session["amount_total"],
-                "amount_received": 0,
-                "currency": session["currency"],
-                "status": "requires_payment_method",
-                "metadata": dict(session["_intent"]),
-                "latest_charge": None,
-                "last_payment_error": None,
-                "created": self._now(),
-            }
-        )
+        return self._keep(shapes.intent(session, now=self._now()))
 
     def _arrived(self, intent: Object) -> None:
-        charge = self._keep(
-            {
-                "id": _id("ch"),
-                "object": "charge",
-                "amount": intent["amount"],
-                "amount_refunded": 0,
-                "currency": intent["currency"],
-                "payment_intent": intent["id"],
-                "metadata": dict(intent["metadata"]),
-                "paid": True,
-                "refunded": False,
-                "disputed": False,
-                "status": "succeeded",
-                "created": self._now(),
-            }
-        )
+        charge = self._keep(shapes.charge(intent, now=self._now()))
         intent |= {"status": "succeeded", "amount_received": intent["amount"], "latest_charge": charge["id"]}
         intent["last_payment_error"] = None
         self._tell("payment_intent.succeeded", intent)
@@ -323,33 +243,10 @@ class Account:
         return made
 
     def _tell(self, kind: str, about: Object) -> None:
-        self.events.append(
-            {
-                "id": _id("evt"),
-                "object": "event",
-                "api_version": API_VERSION,
-                "created": self._now(),
-                "type": kind,
-                "livemode": False,
-                "pending_webhooks": 1,
-                "request": {"id": None, "idempotency_key": None},
-                "data": {"object": shown(about)},
-            }
-        )
+        self.events.append(shapes.event(kind, about, now=self._now()))
 
     def _now(self) -> int:
         return int(self.clock())
-
-
-def shown(found: Object) -> Object:
-    """As the API shows it: without what only the fake needs."""
-    if found.get("object") == "list":
-        return found | {"data": [shown(each) for each in found["data"]]}
-    return {name: copy.deepcopy(value) for name, value in found.items() if not name.startswith("_")}
-
-
-def _id(prefix: str) -> str:
-    return f"{prefix}_{secrets.token_hex(12)}"
 
 
 def _known(given: Mapping[str, Any], known: frozenset[str]) -> None:

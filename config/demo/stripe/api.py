@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from config.demo.stripe.account import Account, ApiError, Object, shown
+from config.demo.stripe.account import Account, ApiError
+from config.demo.stripe.shapes import Object, shown
 
 type Route = Callable[[Account, Mapping[str, Any], str], Object]
 

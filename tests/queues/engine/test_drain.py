@@ -242,7 +242,7 @@ def test_a_resident_drain_sees_retries_fall_due_and_work_that_comes_later(jobs: 
     counts = Drain(queue, stopping=lambda: statuses()["succeeded"] == 3).run(resident=10 * SECOND)
 
     assert counts == {"ack": 3, "retry": 2}
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
     assert tries[first.pk] == 3
 
 
@@ -252,7 +252,7 @@ def test_a_resident_drain_goes_home_when_nothing_comes(jobs: MakeJobs, monkeypat
     jobs(1, due_at=timezone.now() + timedelta(minutes=5))
     began = time.monotonic()
     assert Drain(job_queue()).run(resident=30 * SECOND) == {}
-    assert 0.2 < time.monotonic() - began < 5
+    assert 0.2 < time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("kind", ["", "x"])

@@ -6,6 +6,7 @@ import resource
 import time
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,10 +93,10 @@ def test_who_waits_for_its_own_limit_runs_when_it_was_told_and_holds_up_nobody(
     Drain(queue, stopping=lambda: len(ran) == 7).run(resident=timedelta(seconds=10))
 
     at = {pk: when for when, pk in ran}
-    assert at[bert[0].pk] < 0.8
+    assert at[bert[0].pk] < at[anna[2].pk]
     assert [pk for _, pk in ran if pk != bert[0].pk] == [job.pk for job in anna]
     for first, third in zip(anna, anna[2:], strict=False):
-        assert 0.9 < at[third.pk] - at[first.pk] < 3
+        assert at[third.pk] - at[first.pk] > 0.9
     assert set(Job.objects.values_list("status", "attempts")) == {("succeeded", 1)}
     assert set(Attempt.objects.values_list("outcome", "charged")) == {("ack", True), ("snooze", False)}
 
@@ -111,7 +112,6 @@ def test_somebody_urgent_passes_those_who_wait(jobs: MakeJobs, settings: Setting
     Drain(queue, stopping=lambda: len(ran) == 2).run(resident=timedelta(seconds=6))
 
     assert [pk for _, pk in ran][1] == reset.pk
-    assert ran[1][0] < 2.5
 
 
 @pytest.mark.parametrize("outcome", [Cancel("nothing to do"), Transient("not tried", charged=False)], ids=repr)
@@ -153,6 +153,7 @@ def test_ten_thousand_for_one_recipient_hold_up_the_others_for_moments(jobs: Mak
 
 @pytest.mark.slow
 @pytest.mark.once
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's own figures")
 def test_memory_does_not_grow_with_what_is_pending() -> None:
     fill(100_000, status="pending", start_at=timezone.now() - AGO)
     rss: list[int] = []
@@ -161,8 +162,8 @@ def test_memory_does_not_grow_with_what_is_pending() -> None:
     def work(item: Job, context: Any) -> None:
         done[0] += 1
         if done[0] % 500 == 0:
-            rss.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            rss.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize())
 
     Drain(job_queue(work), stopping=lambda: done[0] >= 5000).run()
 
-    assert rss[-1] - rss[1] < 8 * 1024  # kB, at most, after the first thousand
+    assert rss[-1] - rss[1] < 8 * 2**20  # of what it has after the first thousand
