@@ -1,6 +1,7 @@
 """The analytics app as Django knows it."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class AnalyticsConfig(AppConfig):
@@ -8,3 +9,9 @@ class AnalyticsConfig(AppConfig):
 
     name = "analytics"
     verbose_name = "Analytics"
+
+    def ready(self) -> None:
+        """Give the groups their permissions after each migrate."""
+        from analytics import permissions
+
+        post_migrate.connect(permissions.ensure, sender=self)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from analytics import refreshing, rollups
+from analytics import mirror, recount, refreshing, rollups, snapshots, stats
 
 
 def refresh_rollups() -> int:
@@ -22,3 +22,14 @@ def refresh_watched() -> int:
 def compute(campaign_id: int, days: str, views: list[Any]) -> int:
     """Compute panels that took longer than their reader could wait."""
     return refreshing.compute(campaign_id=campaign_id, days=days, views=views, now=timezone.now())
+
+
+def check_rollups() -> int:
+    """Count the rollups anew from raw events; returns how many rows were wrong."""
+    return recount.run(now=timezone.now()).repaired
+
+
+def clean() -> dict[str, int]:
+    """Delete snapshots, copies and statistics that nobody needs any more."""
+    now = timezone.now()
+    return {"snapshots": snapshots.clean(now=now), "copies": mirror.clean(now=now), "stats": stats.clean(now=now)}

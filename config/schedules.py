@@ -28,5 +28,7 @@ TABLE = [
     Recurring(
         name="remove old events", task="queues.webhooks.tasks.remove_old_events", daily_at=time(3, 10), timeout=LONG
     ),
+    Recurring(name="check rollups", task="analytics.tasks.check_rollups", daily_at=time(3, 10), timeout=LONG),
+    Recurring(name="clean analytics", task="analytics.tasks.clean", daily_at=time(3, 30)),
     Recurring(name="forget old heartbeats", task="queues.tasks.forget_heartbeats", daily_at=time(3, 50)),
 ]

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from django.utils.csp import CSP
 
+from analytics import navigation as analytics
 from config import environment, secrets
 from payments import navigation as payments
 from queues.desk import shell
@@ -244,4 +245,4 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 UNFOLD = shell.UNFOLD
-UNFOLD["SIDEBAR"]["navigation"][2:2] = [payments.SECTION]  # below the queues
+UNFOLD["SIDEBAR"]["navigation"][2:2] = [payments.SECTION, analytics.SECTION]  # below the queues

@@ -9,6 +9,7 @@ from queues.desk import (
     records_admin,
     suppressions_admin,
     tokens_admin,
+    webhook_admin,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "records_admin",
     "suppressions_admin",
     "tokens_admin",
+    "webhook_admin",
 ]

@@ -12,6 +12,11 @@ DECLARE name text; filled bool;
 BEGIN
   SET LOCAL session_replication_role = replica; -- neither foreign keys nor the ledger's guard
   FOREACH name IN ARRAY ARRAY[{names}] LOOP
+    IF pg_relation_size(format('%I', name)::regclass) > 4000000 THEN
+      -- What a test with a million rows leaves dead would be read through again and again.
+      EXECUTE format('TRUNCATE %I CASCADE', name);
+      CONTINUE;
+    END IF;
     EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I)', name) INTO filled;
     IF filled THEN EXECUTE format('DELETE FROM %I', name); END IF;
   END LOOP;

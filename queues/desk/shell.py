@@ -40,6 +40,7 @@ NAVIGATION: list[dict[str, Any]] = [
                 "queues.view_emailmessage",
                 badge="queues.desk.overview.dead_badge",
             ),
+            _item("Webhooks", "webhook", "queues_webhookevent_changelist", "queues.view_webhookevent"),
             _item("Failure groups", "bug_report", "queues_failuregroup_changelist", "queues.view_failuregroup"),
             _item("Operations", "checklist", "queues_operation_changelist", "queues.view_operation"),
             _item("Pauses", "pause_circle", "queues_pause_changelist", "queues.view_pause"),

@@ -63,11 +63,14 @@ def _claim[Item: QueueItem](
     table = connection.ops.quote_name(model._meta.db_table)
     postgres = connection.vendor == "postgresql"
     adapt = connection.ops.adapt_datetimefield_value
-    kinds = f" AND kind NOT IN ({', '.join(['%s'] * len(without_kinds))})" if without_kinds else ""
+    # Between its expiry and the next sweep an item is neither run nor in anybody's way.
+    wanted = " AND ({0}.expires_at IS NULL OR {0}.expires_at > %s)"
+    if without_kinds:
+        wanted += f" AND {{0}}.kind NOT IN ({', '.join(['%s'] * len(without_kinds))})"
     lanes = (
         f" AND (lane IS NULL OR (NOT EXISTS (SELECT 1 FROM {table} r WHERE r.lane = q.lane AND r.status = 'processing')"
         f" AND NOT EXISTS (SELECT 1 FROM {table} e WHERE e.lane = q.lane AND e.status IN ('pending', 'retrying')"
-        f" AND e.due_at <= %s{kinds.replace(' kind', ' e.kind')}"
+        f" AND e.due_at <= %s{wanted.format('e')}"
         " AND (e.priority, e.due_at, e.id) < (q.priority, q.due_at, q.id))))"
         if model.LANES
         else ""
@@ -75,10 +78,11 @@ def _claim[Item: QueueItem](
     # One index probe a priority: a row of another priority, or one not yet due, is never looked at.
     probes = [
         f"SELECT id FROM {table} q WHERE status IN ('pending', 'retrying') AND priority = {level} AND due_at <= %s"
-        f"{kinds}{lanes} ORDER BY due_at, id LIMIT %s{' FOR UPDATE SKIP LOCKED' if postgres else ''}"
+        f"{wanted.format('q')}{lanes} ORDER BY due_at, id LIMIT %s{' FOR UPDATE SKIP LOCKED' if postgres else ''}"
         for level in Priority.values
     ]
-    probe_given = [adapt(now), *without_kinds, *([adapt(now), *without_kinds] if lanes else []), limit]
+    asked = [adapt(now), adapt(now), *without_kinds]
+    probe_given = [*asked, *(asked if lanes else []), limit]
     candidates = " UNION ALL ".join(f"SELECT id FROM ({probe}) p{level}" for level, probe in enumerate(probes))
     token = uuid.uuid4()
     # Materialized: run once for each row of a nested loop, the locking sub-select would take more than its limit.

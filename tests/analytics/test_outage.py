@@ -120,7 +120,7 @@ def test_nobody_else_is_let_in(client: Client, anna: User, spring: Campaign, unr
     assert page_of(logged_out, spring).status_code in (302, 503)
     assert page_of(Client(), spring).status_code == 302
     forged = Client()
-    forged.cookies["sessionid"], forged.cookies[outage.COOKIE] = "x", "eyJ1IjoxLCJzIjp0cnVlfQ:1abc:sig"
+    forged.cookies["sessionid"], forged.cookies[outage.COOKIE] = "x" * 32, "eyJ1IjoxLCJzIjp0cnVlfQ:1abc:sig"
     assert page_of(forged, spring).status_code == 503
 
 

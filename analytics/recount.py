@@ -1,0 +1,192 @@
+"""The nightly recount: rollups worked out anew from raw events; a difference is put right by the outbox, and said.
+
+Repairs are deltas like any other. One campaign's day is counted, compared with rollups and outbox together, and put
+right in one moment of the database, so events that come meanwhile disturb nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.db import connections, models, router, transaction
+from django.db.models import Max, Min, Sum
+
+from analytics import attribution, buckets, outbox, periods, rollups
+from analytics.buckets import Place, Sums
+from analytics.models import MEASURES, Campaign, Event, Kind, RefreshState, RollupDelta, RollupDimDay, RollupHour
+from queues.engine import log
+
+DAYS = 7
+LOCK = 7_203_612
+"""Key of PostgreSQL's advisory lock: of two recounts at once one would repair what the other has."""
+
+logger = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Days counted, and rows of the rollups that were wrong."""
+
+    days: int
+    repaired: int
+
+
+def run(*, now: datetime, days: int = DAYS, everything: bool = False) -> Checked:
+    """Check the last days of every campaign, and one random older day of each; or `everything`."""
+    chance = random.Random(now.date().toordinal())  # noqa: S311
+    counted = repaired = 0
+    with _alone():
+        for campaign in Campaign.objects.order_by("pk").iterator(chunk_size=500):
+            for day in _days(campaign, chance, now=now, days=days, everything=everything):
+                counted += 1
+                repaired += check(campaign, day)
+    if repaired:
+        rollups.refresh(now=now)
+        logger.error("analytics.rollups_repaired", rows=repaired, days=counted)
+    RefreshState.objects.bulk_create([RefreshState(scope=rollups.SCOPE)], ignore_conflicts=True)
+    RefreshState.objects.filter(scope=rollups.SCOPE).update(checked_at=now, repaired=repaired)
+    return Checked(counted, repaired)
+
+
+def check(campaign: Campaign, day: date) -> int:
+    """Count one local day of a campaign; returns how many rows were wrong. They are right after the next refresh."""
+    using = router.db_for_write(RollupHour)
+    with transaction.atomic(using=using):
+        if connections[using].vendor == "postgresql" and len(connections[using].savepoint_ids) == 0:
+            with connections[using].cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reattribute(campaign, day)
+        wanted = _raw(campaign, day)
+        there = _summed(campaign, day)
+        zero = [0] * len(MEASURES)
+        wrong = {
+            place: [a - b for a, b in zip(wanted.get(place, zero), there.get(place, zero), strict=True)]
+            for place in {*wanted, *there}
+            if wanted.get(place, zero) != there.get(place, zero)
+        }
+        outbox.append(wrong, using=using)
+    for place in wrong:
+        logger.warning("analytics.rollup_differed", campaign=campaign.pk, day=str(day), dimension=place.dimension)
+    return len(wrong)
+
+
+def reattribute(campaign: Campaign, day: date) -> int:
+    """Decide anew to whom the day's conversions are owed: clicks may have come later than they."""
+    span = periods.Period(day, day, campaign.zone).span
+    conversions: Any = Event.objects.filter(
+        campaign=campaign, kind=Kind.CONVERSION, occurred_at__gte=span.start, occurred_at__lt=span.end, drop_reason=""
+    )
+    rows: list[dict[str, Any]] = list(conversions.exclude(visitor="").order_by("pk").values())
+    before = {row["id"]: row["attribution"] for row in rows}
+    using = router.db_for_write(Event)
+    attribution.decide(rows, using=using)
+    changed = [row for row in rows if row["attribution"] != before[row["id"]]]
+    for row in changed:
+        Event.objects.filter(pk=row["id"]).update(attribution=row["attribution"])
+    seconds = buckets.size(campaign.zone)
+    deltas: list[tuple[Place, Sums]] = []
+    for row in changed:
+        old = buckets.adds(row | {"attribution": before[row["id"]]})
+        change = [a - b for a, b in zip(buckets.adds(row), old, strict=True)]
+        deltas += [(place, change) for place in buckets.places(row, zone=campaign.zone, seconds=seconds)]
+    outbox.append(buckets.total(deltas), using=using)
+    return len(changed)
+
+
+def _days(campaign: Campaign, chance: random.Random, *, now: datetime, days: int, everything: bool) -> Iterator[date]:
+    """The days that have events: the last ones and an older one, or all."""
+    ends = Event.objects.filter(campaign=campaign).aggregate(first=Min("occurred_at"), last=Max("occurred_at"))
+    if ends["first"] is None:
+        return
+    first, last = (ends[name].astimezone(campaign.zone).date() for name in ("first", "last"))
+    today = now.astimezone(campaign.zone).date()
+    start = first if everything else max(today - timedelta(days=days - 1), first)
+    for number in range((last - start).days + 1):
+        yield start + timedelta(days=number)
+    older = (start - first).days
+    if older > 0:
+        yield first + timedelta(days=chance.randrange(older))
+
+
+def _raw(campaign: Campaign, day: date) -> dict[Place, Sums]:
+    """What the day's events add up to: added up by the database as far as it goes, the rest here."""
+    using = router.db_for_read(Event)
+    seconds = buckets.size(campaign.zone)
+    span = periods.Period(day, day, campaign.zone).span
+    field = Event._meta.get_field("occurred_at")
+    ends = [field.get_db_prep_value(moment, connections[using]) for moment in (span.start, span.end)]
+    with connections[using].cursor() as cursor:
+        cursor.execute(_counting(connections[using].vendor, seconds), [campaign.pk, *ends])
+        rows = cursor.fetchall()
+    found: list[tuple[Place, Sums]] = []
+    for number, creative, country, device, channel, *sums in rows:
+        numbers = [int(each or 0) for each in sums]
+        hour = datetime.fromtimestamp(int(number) * seconds, tz=UTC)
+        found.append((Place(campaign.pk, hour, day), numbers))
+        values = (str(creative or ""), country, device, channel)
+        found += [
+            (Place(campaign.pk, None, day, dimension, value), numbers)
+            for dimension, value in zip(buckets.DIMENSIONS, values, strict=True)
+        ]
+    return buckets.total(found)
+
+
+def _counting(vendor: str, seconds: int) -> str:
+    """By hand: grouped through the ORM, SQLite would call Python for every event."""
+    epoch = "extract(epoch FROM occurred_at)" if vendor == "postgresql" else "strftime('%%s', occurred_at)"
+    bucket = f"CAST(floor({epoch} / {seconds}) AS bigint)" if vendor == "postgresql" else f"{epoch} / {seconds}"
+    yes = "TRUE" if vendor == "postgresql" else "1"
+    good = "drop_reason = ''"
+    parts = {
+        "impressions": f"CASE WHEN {good} AND kind = 'impression' THEN 1 END",
+        "clicks": f"CASE WHEN {good} AND kind = 'click' THEN 1 END",
+        "conversions": f"CASE WHEN {good} AND kind = 'conversion' THEN 1 END",
+        "cost": f"CASE WHEN {good} THEN cost END",
+        "revenue": f"CASE WHEN {good} THEN revenue END",
+        "measured": f"CASE WHEN {good} AND viewable IS NOT NULL THEN 1 END",
+        "viewable": f"CASE WHEN {good} AND viewable = {yes} THEN 1 END",
+        "click_conversions": f"CASE WHEN {good} AND attribution = 'click' THEN 1 END",
+        "view_conversions": f"CASE WHEN {good} AND attribution = 'view' THEN 1 END",
+        "click_revenue": f"CASE WHEN {good} AND attribution = 'click' THEN revenue END",
+        "view_revenue": f"CASE WHEN {good} AND attribution = 'view' THEN revenue END",
+        "dropped": "CASE WHEN drop_reason <> '' THEN 1 END",
+    }
+    sums = ", ".join(f"sum({parts[name]})" for name in MEASURES)
+    return (
+        f"SELECT {bucket}, creative_id, country, device, channel, {sums} FROM {Event._meta.db_table} "  # noqa: S608
+        "WHERE campaign_id = %s AND occurred_at >= %s AND occurred_at < %s GROUP BY 1, 2, 3, 4, 5"
+    )
+
+
+def _summed(campaign: Campaign, day: date) -> dict[Place, Sums]:
+    """What rollups and outbox together say of the day."""
+
+    def rows(model: type[models.Model], *names: str) -> Iterator[tuple[Place, Sums]]:
+        found: Any = model._default_manager.filter(campaign_id=campaign.pk, day=day)
+        sums = {f"sum_{name}": Sum(name) for name in MEASURES}
+        for row in found.values(*names).order_by().annotate(**sums):
+            place = Place(campaign.pk, row.get("hour"), day, row.get("dimension", ""), row.get("value", ""))
+            yield place, [int(row[f"sum_{name}"] or 0) for name in MEASURES]
+
+    hours, days = rows(RollupHour, "hour"), rows(RollupDimDay, "dimension", "value")
+    return buckets.total([*hours, *days, *rows(RollupDelta, "hour", "dimension", "value")])
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One recount at a time: with a lock of the session, taken before any transaction's view of the data begins."""
+    using = router.db_for_write(RollupHour)
+    if connections[using].vendor != "postgresql":
+        yield
+        return
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
