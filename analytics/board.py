@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.core.cache import cache
@@ -69,12 +69,16 @@ def build(
     now: datetime,
     each: timedelta | None = None,
     force: bool = False,
+    reader: bool = True,
 ) -> Board:
-    """Show these panels, refreshed if their time has come. `each`: wait so long for each (a panel that refreshes
-    itself); by default a page's patience. Raises DatabaseError or InterfaceError if not even snapshots can be read.
+    """Show these panels, refreshed if their time has come.
+
+    `each`: wait so long for each (a panel that refreshes itself); by default a page's patience. `force`: also what is
+    not due. `reader`: somebody looks at it, which is counted. Raises DatabaseError or InterfaceError if not even
+    snapshots can be read.
     """
     views = [View(header.id, name, asked.query, chosen.get(name, {})) for name in names]
-    panels, states = _build({header.id: header}, asked, views, now=now, each=each, force=force)
+    panels, states = _build({header.id: header}, asked, views, now=now, each=each, force=force, reader=reader)
     mine = states.get(watch.scope(header.id))
     recovered = mine.recovered_at if mine and mine.recovered_at and now - mine.recovered_at < UPDATED_FOR else None
     checked = states.get(rollups.SCOPE)
@@ -95,7 +99,7 @@ def build_many(*, headers: Iterable[Header], asked: Asked, now: datetime) -> lis
     """A board of the summary alone for each of these campaigns, with the questions of a single page."""
     known = {header.id: header for header in headers}
     views = [View(campaign_id, SUMMARY, asked.query) for campaign_id in known]
-    panels, _states = _build(known, asked, views, now=now, each=None, force=False)
+    panels, _states = _build(known, asked, views, now=now, each=None)
     return [
         Board(header, asked, asked.period(zone=header.zone, now=now), [shown], now)
         for header, shown in zip(known.values(), panels, strict=True)
@@ -109,7 +113,8 @@ def _build(
     *,
     now: datetime,
     each: timedelta | None,
-    force: bool,
+    force: bool = False,
+    reader: bool = True,
 ) -> tuple[list[Shown], dict[str, RefreshState]]:
     """Snapshots first, then what is due; returns what is shown for each view, and how refreshing stands by scope."""
     spans = {pk: asked.period(zone=header.zone, now=now) for pk, header in headers.items()}
@@ -132,9 +137,10 @@ def _build(
         showing.make(view, rows.get(view.key), answers.get(view.key), view in later, spans[view.campaign_id], now)
         for view in views
     ]
-    for each_panel in panels:
-        stats.seen(each_panel.panel.name, each_panel.badge.state, now=now)
-    snapshots.viewed(rows.values(), now=now)
+    if reader:
+        for one in panels:
+            stats.seen(one.panel.name, one.badge.state, now=now)
+        snapshots.viewed(rows.values(), now=now)
     stats.flush()
     return panels, states
 
@@ -177,16 +183,18 @@ def _fly(
     states: Mapping[str, RefreshState],
 ) -> Mapping[str, Answer]:
     """Compute what nobody else is computing."""
-    flight, keys = snapshots.take_off(due, now=now)
-    mine = {view.key: view for view in due if view.key in keys}
-    asks = [_ask(view, headers[view.campaign_id], spans[view.campaign_id]) for view in mine.values()]
-    warm = all(key in rows and rows[key].payload is not None for key in mine)
+    flight, taken = snapshots.take_off(due, rows, now=now)
+    mine = {view.key: view for view in due if view.key in taken}
+    cold = {key for key, row in taken.items() if row.payload is None}
+    # What has figures is asked first, and may not take long; what has none is worth waiting for.
+    asks = [
+        _ask(view, headers[view.campaign_id], spans[view.campaign_id], each=COLD_EACH if view.key in cold else PATIENCE)
+        for view in sorted(mine.values(), key=lambda view: view.key in cold)
+    ]
     if each is not None:
-        answers = guard.ask(asks, each=each)
-    elif warm:
-        answers = guard.ask(asks, each=PATIENCE, altogether=PATIENCE, patient=False)
+        answers = guard.ask([replace(ask, each=None) for ask in asks], each=each)
     else:
-        answers = guard.ask(asks, each=COLD_EACH, altogether=COLD_PATIENCE, patient=False)
+        answers = guard.ask(asks, altogether=COLD_PATIENCE if cold else PATIENCE, patient=False)
     for key, answer in answers.items():
         if isinstance(answer, Result):
             stats.count(mine[key].panel, "ok", now=now, attempts=answer.attempts, milliseconds=answer.milliseconds)
@@ -194,7 +202,7 @@ def _fly(
             milliseconds, attempts = answer.milliseconds, answer.attempts
             stats.count(mine[key].panel, answer.code, now=now, attempts=attempts, milliseconds=milliseconds)
     try:
-        snapshots.land(flight, answers, mine, now=now)
+        snapshots.land(flight, answers, taken, now=now)
         for pk in {mine[key].campaign_id for key, answer in answers.items() if not isinstance(answer, Later)}:
             failed = [
                 mine[key].panel
@@ -208,7 +216,7 @@ def _fly(
     return answers
 
 
-def _ask(view: View, header: Header, period: Period) -> Ask:
+def _ask(view: View, header: Header, period: Period, *, each: timedelta | None = None) -> Ask:
     def question(as_of: datetime) -> Question:
         return Question(
             header.id,
@@ -221,7 +229,7 @@ def _ask(view: View, header: Header, period: Period) -> Ask:
             ends_on=header.ends_on,
         )
 
-    return Ask(view.key, ALL[view.panel], question)
+    return Ask(view.key, ALL[view.panel], question, each)
 
 
 def _in_background(asked: Asked, later: list[View]) -> None:

@@ -42,6 +42,8 @@ class Ask:
     key: str
     panel: Panel
     question: Callable[[datetime], Question]
+    each: timedelta | None = None
+    """How long this one may take, if not as long as all the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,8 @@ def _attempt(round_: _Round) -> None:
 def _one(round_: _Round, ask: Ask, as_of: datetime, rehearsed: str, *, own: bool) -> Answer:
     """One panel behind its own boundary: whatever its code does, the others are not touched."""
     begun = time.monotonic()
-    seconds = min(round_.each, round_.deadline - begun)
+    each = ask.each.total_seconds() if ask.each else round_.each
+    seconds = min(each, round_.deadline - begun)
     if seconds <= 0:
         return Later()
     code, reference = "", _reference()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 
-from django.db.models import Q, Sum
+from django.db import connections, router
 
 from analytics.models import MEASURES, RollupDimDay, RollupHour
 from analytics.periods import Period, Span
 
 PAGE_MAX = 100
-SUMS = {f"sum_{name}": Sum(name) for name in MEASURES}
+# By hand: the ORM takes longer to put twelve sums together than the database to add them up.
+SUMS = ", ".join(f"sum({name})" for name in MEASURES)
+HOURS = f"FROM {RollupHour._meta.db_table} WHERE campaign_id = %s AND hour >= %s AND hour < %s"
+VALUES = f"FROM {RollupDimDay._meta.db_table} WHERE campaign_id = %s AND dimension = %s AND day >= %s AND day <= %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,37 +35,48 @@ class Question:
 
 def totals(question: Question, span: Span) -> dict[str, int]:
     """The sums of a span of time."""
-    return _named(_hours(question, span).aggregate(**SUMS))
+    return _named(_rows(f"SELECT {SUMS} {HOURS}", _hours(question, span))[0])
 
 
 def daily(question: Question) -> dict[date, dict[str, int]]:
     """The sums of each local day of the period that has any."""
-    rows = _hours(question, question.period.span).values("day").order_by("day").annotate(**SUMS)
-    return {row["day"]: _named(row) for row in rows}
+    sql = f"SELECT day, {SUMS} {HOURS} GROUP BY day ORDER BY day"
+    rows = _rows(sql, _hours(question, question.period.span))
+    return {day if isinstance(day, date) else date.fromisoformat(day): _named(sums) for day, *sums in rows}
 
 
 def by_value(
     question: Question, *, dimension: str, sort: str, after: tuple[int, str] | None, limit: int
 ) -> list[tuple[str, dict[str, int]]]:
-    """The values of a dimension, the largest first; `after` is the last (number, value) of the page before."""
+    """The values of a dimension, the largest first; `after` is the last (number, value) of the page before.
+
+    `sort` is one of `MEASURES`. Raises ValueError for anything else.
+    """
+    if sort not in MEASURES:
+        raise ValueError(f"nothing is summed under the name {sort!r}")
     period = question.period
-    rows = (
-        RollupDimDay.objects.filter(
-            campaign_id=question.campaign_id, dimension=dimension, day__gte=period.first, day__lte=period.last
-        )
-        .values("value")
-        .annotate(**SUMS)
-        .order_by(f"-sum_{sort}", "value")
-    )
+    parameters: list[Any] = [question.campaign_id, dimension, period.first.isoformat(), period.last.isoformat()]
+    having = ""
     if after is not None:
-        number, value = after
-        rows = rows.filter(Q(**{f"sum_{sort}__lt": number}) | Q(**{f"sum_{sort}": number, "value__gt": value}))
-    return [(row["value"], _named(row)) for row in rows[: min(limit, PAGE_MAX)]]
+        having = f"HAVING sum({sort}) < %s OR (sum({sort}) = %s AND value > %s)"
+        parameters += [after[0], after[0], after[1]]
+    sql = f"SELECT value, {SUMS} {VALUES} GROUP BY value {having} ORDER BY sum({sort}) DESC, value LIMIT %s"
+    return [(value, _named(sums)) for value, *sums in _rows(sql, [*parameters, min(limit, PAGE_MAX)])]
 
 
-def _hours(question: Question, span: Span):  # type: ignore[no-untyped-def]
-    return RollupHour.objects.filter(campaign_id=question.campaign_id, hour__gte=span.start, hour__lt=span.end)
+def _hours(question: Question, span: Span) -> list[Any]:
+    connection = connections[router.db_for_read(RollupHour)]
+    column: Any = RollupHour._meta.get_field("hour")
+    ends = [column.get_db_prep_value(moment, connection) for moment in (span.start, span.end)]
+    return [question.campaign_id, *ends]
 
 
-def _named(row: Mapping[str, object]) -> dict[str, int]:
-    return {name: int(row[f"sum_{name}"] or 0) for name in MEASURES}  # type: ignore[call-overload]
+def _rows(sql: str, parameters: Sequence[Any]) -> list[Any]:
+    with connections[router.db_for_read(RollupHour)].cursor() as cursor:
+        cursor.execute(sql, parameters)
+        rows: list[Any] = cursor.fetchall()
+        return rows
+
+
+def _named(sums: Sequence[Any]) -> dict[str, int]:
+    return {name: int(each or 0) for name, each in zip(MEASURES, sums, strict=True)}

@@ -1,6 +1,6 @@
 """The nightly recount: rollups worked out anew from raw events; a difference is put right by the outbox, and said.
 
-Repairs are deltas like any other. One campaign's day is counted, compared with rollups and outbox together, and put
+Repairs are deltas like any other. Days of a campaign are counted, compared with rollups and outbox together, and put
 right in one moment of the database, so events that come meanwhile disturb nothing.
 """
 
@@ -40,44 +40,52 @@ def run(*, now: datetime, days: int = DAYS, everything: bool = False) -> Checked
     """Check the last days of every campaign, and one random older day of each; or `everything`."""
     chance = random.Random(now.date().toordinal())  # noqa: S311
     counted = repaired = 0
-    with _alone():
+    with _alone(LOCK), _alone(rollups.LOCK, when=everything):
         for campaign in Campaign.objects.order_by("pk").iterator(chunk_size=500):
-            for day in _days(campaign, chance, now=now, days=days, everything=everything):
-                counted += 1
-                repaired += check(campaign, day)
+            for first, last in _ranges(campaign, chance, now=now, days=days, everything=everything):
+                counted += (last - first).days + 1
+                repaired += check(campaign, first, last, at_once=everything)
     if repaired:
-        rollups.refresh(now=now)
+        while not rollups.refresh(now=now).complete:
+            pass
         logger.error("analytics.rollups_repaired", rows=repaired, days=counted)
     RefreshState.objects.bulk_create([RefreshState(scope=rollups.SCOPE)], ignore_conflicts=True)
     RefreshState.objects.filter(scope=rollups.SCOPE).update(checked_at=now, repaired=repaired)
     return Checked(counted, repaired)
 
 
-def check(campaign: Campaign, day: date) -> int:
-    """Count one local day of a campaign; returns how many rows were wrong. They are right after the next refresh."""
+def check(campaign: Campaign, first: date, last: date, *, at_once: bool = False) -> int:
+    """Count local days of a campaign; returns how many rows were wrong. They are right after the next refresh.
+
+    `at_once`: right now, for many rows; the caller keeps refreshers away, which add to the same rows.
+    """
     using = router.db_for_write(RollupHour)
     with transaction.atomic(using=using):
         if connections[using].vendor == "postgresql" and len(connections[using].savepoint_ids) == 0:
             with connections[using].cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        reattribute(campaign, day)
-        wanted = _raw(campaign, day)
-        there = _summed(campaign, day)
+        reattribute(campaign, first, last)
+        wanted = _raw(campaign, first, last)
+        there = _summed(campaign, first, last)
         zero = [0] * len(MEASURES)
         wrong = {
             place: [a - b for a, b in zip(wanted.get(place, zero), there.get(place, zero), strict=True)]
             for place in {*wanted, *there}
             if wanted.get(place, zero) != there.get(place, zero)
         }
-        outbox.append(wrong, using=using)
-    for place in wrong:
-        logger.warning("analytics.rollup_differed", campaign=campaign.pk, day=str(day), dimension=place.dimension)
+        if at_once:
+            rollups.add(wrong, using=using)
+        else:
+            outbox.append(wrong, using=using)
+    if wrong:
+        days = sorted({str(place.day) for place in wrong})
+        logger.warning("analytics.rollups_differed", campaign=campaign.pk, rows=len(wrong), days=days[:20])
     return len(wrong)
 
 
-def reattribute(campaign: Campaign, day: date) -> int:
-    """Decide anew to whom the day's conversions are owed: clicks may have come later than they."""
-    span = periods.Period(day, day, campaign.zone).span
+def reattribute(campaign: Campaign, first: date, last: date) -> int:
+    """Decide anew to whom the days' conversions are owed: clicks may have come later than they."""
+    span = periods.Period(first, last, campaign.zone).span
     conversions: Any = Event.objects.filter(
         campaign=campaign, kind=Kind.CONVERSION, occurred_at__gte=span.start, occurred_at__lt=span.end, drop_reason=""
     )
@@ -98,45 +106,45 @@ def reattribute(campaign: Campaign, day: date) -> int:
     return len(changed)
 
 
-def _days(campaign: Campaign, chance: random.Random, *, now: datetime, days: int, everything: bool) -> Iterator[date]:
-    """The days that have events: the last ones and an older one, or all."""
+def _ranges(
+    campaign: Campaign, chance: random.Random, *, now: datetime, days: int, everything: bool
+) -> Iterator[tuple[date, date]]:
+    """The last days that have events, and an older one; or all."""
     ends = Event.objects.filter(campaign=campaign).aggregate(first=Min("occurred_at"), last=Max("occurred_at"))
     if ends["first"] is None:
         return
     first, last = (ends[name].astimezone(campaign.zone).date() for name in ("first", "last"))
     today = now.astimezone(campaign.zone).date()
     start = first if everything else max(today - timedelta(days=days - 1), first)
-    for number in range((last - start).days + 1):
-        yield start + timedelta(days=number)
-    older = (start - first).days
+    if last >= start:
+        yield start, last
+    older = (min(start, last + timedelta(days=1)) - first).days
     if older > 0:
-        yield first + timedelta(days=chance.randrange(older))
+        day = first + timedelta(days=chance.randrange(older))
+        yield day, day
 
 
-def _raw(campaign: Campaign, day: date) -> dict[Place, Sums]:
-    """What the day's events add up to: added up by the database as far as it goes, the rest here."""
-    using = router.db_for_read(Event)
-    seconds = buckets.size(campaign.zone)
-    span = periods.Period(day, day, campaign.zone).span
-    field = Event._meta.get_field("occurred_at")
-    ends = [field.get_db_prep_value(moment, connections[using]) for moment in (span.start, span.end)]
-    with connections[using].cursor() as cursor:
-        cursor.execute(_counting(connections[using].vendor, seconds), [campaign.pk, *ends])
-        rows = cursor.fetchall()
+def _raw(campaign: Campaign, first: date, last: date) -> dict[Place, Sums]:
+    """What the days' events add up to. The database adds up to buckets, of which each lies in one local day."""
+    connection = connections[router.db_for_read(Event)]
+    seconds, zone = buckets.size(campaign.zone), campaign.zone
+    span = periods.Period(first, last, zone).span
+    field: Any = Event._meta.get_field("occurred_at")
+    ends = [field.get_db_prep_value(moment, connection) for moment in (span.start, span.end)]
     found: list[tuple[Place, Sums]] = []
-    for number, creative, country, device, channel, *sums in rows:
-        numbers = [int(each or 0) for each in sums]
-        hour = datetime.fromtimestamp(int(number) * seconds, tz=UTC)
-        found.append((Place(campaign.pk, hour, day), numbers))
-        values = (str(creative or ""), country, device, channel)
-        found += [
-            (Place(campaign.pk, None, day, dimension, value), numbers)
-            for dimension, value in zip(buckets.DIMENSIONS, values, strict=True)
-        ]
+    with connection.cursor() as cursor:
+        for dimension in ("", *buckets.DIMENSIONS):
+            cursor.execute(_counting(connection.vendor, seconds, dimension), [campaign.pk, *ends])
+            for number, value, *sums in cursor.fetchall():
+                hour = datetime.fromtimestamp(int(number) * seconds, tz=UTC)
+                day = hour.astimezone(zone).date()
+                text = str(value or "")
+                place = Place(campaign.pk, None, day, dimension, text) if dimension else Place(campaign.pk, hour, day)
+                found.append((place, [int(each or 0) for each in sums]))
     return buckets.total(found)
 
 
-def _counting(vendor: str, seconds: int) -> str:
+def _counting(vendor: str, seconds: int, dimension: str) -> str:
     """By hand: grouped through the ORM, SQLite would call Python for every event."""
     epoch = "extract(epoch FROM occurred_at)" if vendor == "postgresql" else "strftime('%%s', occurred_at)"
     bucket = f"CAST(floor({epoch} / {seconds}) AS bigint)" if vendor == "postgresql" else f"{epoch} / {seconds}"
@@ -157,20 +165,21 @@ def _counting(vendor: str, seconds: int) -> str:
         "dropped": "CASE WHEN drop_reason <> '' THEN 1 END",
     }
     sums = ", ".join(f"sum({parts[name]})" for name in MEASURES)
+    value = {"": "''", "creative": "creative_id"}.get(dimension, dimension)
     return (
-        f"SELECT {bucket}, creative_id, country, device, channel, {sums} FROM {Event._meta.db_table} "  # noqa: S608
-        "WHERE campaign_id = %s AND occurred_at >= %s AND occurred_at < %s GROUP BY 1, 2, 3, 4, 5"
+        f"SELECT {bucket}, {value}, {sums} FROM {Event._meta.db_table} "  # noqa: S608
+        "WHERE campaign_id = %s AND occurred_at >= %s AND occurred_at < %s GROUP BY 1, 2"
     )
 
 
-def _summed(campaign: Campaign, day: date) -> dict[Place, Sums]:
-    """What rollups and outbox together say of the day."""
+def _summed(campaign: Campaign, first: date, last: date) -> dict[Place, Sums]:
+    """What rollups and outbox together say of the days."""
 
     def rows(model: type[models.Model], *names: str) -> Iterator[tuple[Place, Sums]]:
-        found: Any = model._default_manager.filter(campaign_id=campaign.pk, day=day)
+        found: Any = model._default_manager.filter(campaign_id=campaign.pk, day__gte=first, day__lte=last)
         sums = {f"sum_{name}": Sum(name) for name in MEASURES}
-        for row in found.values(*names).order_by().annotate(**sums):
-            place = Place(campaign.pk, row.get("hour"), day, row.get("dimension", ""), row.get("value", ""))
+        for row in found.values("day", *names).order_by().annotate(**sums):
+            place = Place(campaign.pk, row.get("hour"), row["day"], row.get("dimension", ""), row.get("value", ""))
             yield place, [int(row[f"sum_{name}"] or 0) for name in MEASURES]
 
     hours, days = rows(RollupHour, "hour"), rows(RollupDimDay, "dimension", "value")
@@ -178,15 +187,15 @@ def _summed(campaign: Campaign, day: date) -> dict[Place, Sums]:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """One recount at a time: with a lock of the session, taken before any transaction's view of the data begins."""
+def _alone(key: int, *, when: bool = True) -> Iterator[None]:
+    """Nobody else with this lock: one of the session, taken before any transaction's view of the data begins."""
     using = router.db_for_write(RollupHour)
-    if connections[using].vendor != "postgresql":
+    if connections[using].vendor != "postgresql" or not when:
         yield
         return
     with connections[using].cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        cursor.execute("SELECT pg_advisory_lock(%s)", [key])
         try:
             yield
         finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])

@@ -64,6 +64,8 @@ def make(
             row.consecutive_failures,
             row.next_try_at,
         )
+    elif row is not None and row.next_try_at is not None and row.next_try_at > now:
+        waits = True  # left to a worker a moment ago
     zone = period.zone
     kind = freshness.state(
         has_figures=payload is not None,

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 
 from analytics import mirror
 from analytics.guard import Answer, Failure, Result
@@ -26,6 +26,8 @@ SCHEMA = 1
 FLIGHT = timedelta(seconds=45)
 """After that a flight counts as lost (its process died)."""
 BACKGROUND = RetryPolicy(1, 5, 30)
+LATER = timedelta(seconds=10)
+"""For that long readers leave to the worker what took longer than they could wait."""
 KEPT = timedelta(days=30)
 """After the last look at it."""
 VIEW_NOTED_EVERY = timedelta(minutes=1)
@@ -54,46 +56,42 @@ def read(views: Iterable[View]) -> dict[str, PanelSnapshot]:
     return {row.key: row for row in rows}
 
 
-def take_off(views: list[View], *, now: datetime) -> tuple[uuid.UUID, set[str]]:
-    """Claim the views nobody is computing; returns the flight and its keys."""
+def take_off(
+    views: list[View], known: Mapping[str, PanelSnapshot], *, now: datetime
+) -> tuple[uuid.UUID, dict[str, PanelSnapshot]]:
+    """Claim the views nobody is computing; returns the flight and its rows by key."""
     flight = uuid.uuid4()
-    if not views:
-        return flight, set()
-    PanelSnapshot.objects.bulk_create(
-        [
-            PanelSnapshot(
-                key=view.key,
-                campaign_id=view.campaign_id,
-                panel=view.panel,
-                view={"days": view.days, "options": dict(view.options)},
-                last_viewed_at=now,
-            )
-            for view in views
-        ],
-        ignore_conflicts=True,
-    )
+    missing = [view for view in views if view.key not in known]
+    if missing:
+        PanelSnapshot.objects.bulk_create([_row(view, now) for view in missing], ignore_conflicts=True)
     free = Q(flight_until__isnull=True) | Q(flight_until__lt=now)
-    # In the order of the keys, so that two pages do not wait for each other crosswise.
-    for key in sorted(view.key for view in views):
-        PanelSnapshot.objects.filter(free, key=key).update(flight=flight, flight_until=now + FLIGHT)
-    return flight, set(PanelSnapshot.objects.filter(flight=flight).values_list("key", flat=True))
+    with transaction.atomic():
+        # A row that is locked is being claimed by somebody else.
+        found = PanelSnapshot.objects.filter(free, key__in=[view.key for view in views]).order_by("key")
+        rows = {row.key: row for row in found.select_for_update(skip_locked=True)}
+        PanelSnapshot.objects.filter(pk__in=[row.pk for row in rows.values()]).update(
+            flight=flight, flight_until=now + FLIGHT
+        )
+    return flight, rows
 
 
-def land(flight: uuid.UUID, answers: Mapping[str, Answer], views: Mapping[str, View], *, now: datetime) -> None:
+def land(flight: uuid.UUID, answers: Mapping[str, Answer], rows: Mapping[str, PanelSnapshot], *, now: datetime) -> None:
     """Store what came of the flight; what belongs to a later flight by now stays as that one left it."""
+    over: dict[str, Any] = {"flight": None, "flight_until": None}
     with transaction.atomic():
         for key in sorted(answers):
-            mine = PanelSnapshot.objects.filter(key=key, flight=flight)
-            match answers[key]:
-                case Result() as result:
-                    mine.exclude(as_of__gt=result.as_of).update(**_figures(result, now))
-                case Failure() as failure:
-                    mine.update(**_failure(failure, now))
-                    _put_off(mine, now)
-            mine.update(flight=None, flight_until=None)
+            mine, answer = PanelSnapshot.objects.filter(key=key, flight=flight), answers[key]
+            if isinstance(answer, Result):
+                # Never older figures over newer ones.
+                mine.exclude(as_of__gt=answer.as_of).update(**over, **_figures(answer, now)) or mine.update(**over)
+            elif isinstance(answer, Failure):
+                mine.update(**over, **_failure(answer, rows[key].consecutive_failures + 1, now))
+            else:
+                mine.update(**over, next_try_at=now + LATER)
     for key, answer in answers.items():
         if isinstance(answer, Result):
-            mirror.write(views[key].campaign_id, key, payload=answer.payload, as_of=answer.as_of, computed_at=now)
+            campaign_id = int(answer.payload["campaign"])
+            mirror.write(campaign_id, key, payload=answer.payload, as_of=answer.as_of, computed_at=now)
 
 
 def viewed(rows: Iterable[PanelSnapshot], *, now: datetime) -> None:
@@ -131,19 +129,19 @@ def _figures(result: Result, now: datetime) -> dict[str, Any]:
     }
 
 
-def _failure(failure: Failure, now: datetime) -> dict[str, Any]:
+def _failure(failure: Failure, failures: int, now: datetime) -> dict[str, Any]:
     return {
         "last_attempt_at": now,
         "last_outcome": failure.code,
         "reference": failure.reference,
-        "consecutive_failures": F("consecutive_failures") + 1,
+        "consecutive_failures": failures,
+        "next_try_at": now + next_try(failures),
     }
 
 
-def _put_off(mine: Any, now: datetime) -> None:
-    failures = mine.values_list("consecutive_failures", flat=True).first()
-    if failures is not None:
-        mine.update(next_try_at=now + next_try(failures))
+def _row(view: View, now: datetime) -> PanelSnapshot:
+    told = {"days": view.days, "options": dict(view.options)}
+    return PanelSnapshot(key=view.key, campaign_id=view.campaign_id, panel=view.panel, view=told, last_viewed_at=now)
 
 
 def next_try(failures: int) -> timedelta:

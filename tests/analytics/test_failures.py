@@ -16,7 +16,7 @@ from django.db import OperationalError
 from django.test import Client
 from django_q.models import OrmQ
 
-from analytics import board, drill, fuse, guard, header, limits, rollups, stats, watch
+from analytics import board, drill, fuse, guard, header, limits, refreshing, rollups, stats, watch
 from analytics.models import Campaign, PanelSnapshot, QueryStat, RefreshState
 from analytics.panels import page as panel_page
 from analytics.panels.page import ALL, PANELS
@@ -350,6 +350,18 @@ def test_a_snapshot_is_refreshed_by_one_at_a_time(clock: Any, spring: Campaign):
     later = NOW + timedelta(seconds=31)
     built = board.build(header=known, asked=Asked(), chosen={}, now=later)
     assert {shown.source for shown in built.panels if shown.panel.name == "spend"} == {"rollup"}
+
+
+def test_the_clock_refreshes_what_somebody_looked_at_lately_and_no_longer(clock: Any, reader: Client, spring: Campaign):
+    get(reader, spring)
+    later(clock, 5)
+    assert refreshing.watched(now=NOW + timedelta(minutes=5)) == len(PANELS)
+    assert set(PanelSnapshot.objects.values_list("as_of", flat=True)) == {NOW + timedelta(minutes=5)}
+    assert refreshing.watched(now=NOW + timedelta(minutes=5)) == 0, "nothing is newer"
+    later(clock, 16)
+    assert refreshing.watched(now=NOW + timedelta(minutes=16)) == 0, "the clock itself is no reader"
+    stats.flush(at_once=True)
+    assert QueryStat.objects.get(panel="delivery", outcome="seen_fresh").count == 1
 
 
 def test_all_panels_of_a_page_are_of_one_moment(clock: Any, spring: Campaign):

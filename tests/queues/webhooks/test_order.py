@@ -187,3 +187,23 @@ def test_without_a_key_the_event_waits_and_says_why(on: On, handle: DrainAt, set
     post(thin("v1.thing.refunded", about={"id": "ch_1", "type": "charge", "url": "/v1/charges/ch_1"}))
     assert handle() == {"retry": 1}
     assert WebhookEvent.objects.get().last_words == "STRIPE_API_KEY is not set."
+
+
+def test_its_own_earlier_attempt_does_not_put_an_event_behind_itself(on: On, handle: DrainAt, stub: Stub):
+    seen: list[bool] = []
+
+    @on("thing.made", name="first")
+    def first(event: handlers.Event, fetched: Any) -> None:
+        pass
+
+    @on("thing.made", name="second", current=True)
+    def second(event: handlers.Event, fetched: Any) -> None:
+        seen.append(event.behind)
+        if len(seen) == 1:
+            raise RuntimeError("not yet")
+
+    post(snapshot("thing.made"))
+    assert handle() == {"retry": 1}
+    assert handle(after=timedelta(minutes=2)) == {"ack": 1}
+    assert seen == [False, False]
+    assert stub.asked == []

@@ -1,0 +1,1 @@
+"""What the analytics pages cost on millions of events (benchmarks/analytics/README.md)."""
