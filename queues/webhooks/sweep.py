@@ -9,6 +9,7 @@ failed to make is in no list (see `regenerate`).
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -88,6 +89,7 @@ def _since(cursor: SweepCursor, *, now: datetime) -> Found:
     while True:
         page = stripe_api.get("/v1/events", params={"limit": PAGE, "ending_before": cursor.event_id})
         events = [event for event in page.get("data", []) if isinstance(event, dict)]
+        events = list(itertools.takewhile(lambda event: event.get("id") != cursor.event_id, events))
         if not events:
             SweepCursor.objects.filter(pk=cursor.pk).update(swept_at=now)
             return total
@@ -99,7 +101,7 @@ def _since(cursor: SweepCursor, *, now: datetime) -> Found:
                 return total  # another sweep reads the same pages
             _add(days)
         total = sum(days.values(), total)
-        if not page.get("has_more") or newest["id"] == cursor.event_id:
+        if not page.get("has_more"):
             return total
         cursor.event_id = newest["id"]
 

@@ -116,7 +116,7 @@ def body_signed(make: Callable[[bytes], str]) -> int:
         lambda body: f"t={int(time.time())},v1={sign(body)[:-1]}",
         lambda body: f"t={int(time.time())},v1={sign(body).upper()}",
         lambda body: f"t={int(time.time())},v1=é",
-        lambda body: f"t={int(time.time())},v1=\udce9" if False else f"t={int(time.time())},v1=\xff\xfe",
+        lambda body: f"t={int(time.time())},v1=\xff\xfe",
         lambda body: f"t={int(time.time())},v1=",
         lambda body: header(body, secret="whsec_of_somebody_else"),
         lambda body: header(body, secret=""),
