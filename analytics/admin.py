@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from analytics import drill, rollups, stats
+from analytics import drill, mirror, rollups, stats
 from analytics.models import Campaign, Creative, Drill, Event, QueryStat, RefreshState
 from analytics.panels.page import ALL
 from queues.desk import bounded, ledger, marks, reasoned
@@ -87,6 +87,13 @@ class CampaignAdmin(ModelAdmin):
         super().save_model(request, obj, form, change)
         act, reason = ("change_campaign", "changed at the desk") if change else ("add_campaign", "new at the desk")
         _record(request, act, f"{obj.pk}: {obj}", reason, changed=sorted(form.changed_data))
+
+    def delete_model(self, request: HttpRequest, obj: Campaign) -> None:
+        """With the copies of its figures on this machine."""
+        pk, name = obj.pk, str(obj)
+        super().delete_model(request, obj)
+        _record(request, "delete_campaign", f"{pk}: {name}", "deleted at the desk")
+        transaction.on_commit(lambda: mirror.forget(pk))
 
     @display(description="days")
     def days(self, row: Campaign) -> str:

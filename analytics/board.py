@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.core.cache import cache
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, router
 from django_q.tasks import async_task
 
-from analytics import guard, mirror, rollups, showing, snapshots, stats, watch
+from analytics import guard, limits, mirror, rollups, showing, snapshots, stats, watch
 from analytics.guard import Answer, Ask, Failure, Later, Result
 from analytics.header import Header
 from analytics.models import PanelSnapshot, RefreshState
@@ -140,8 +140,7 @@ def _build(
     if reader:
         for one in panels:
             stats.seen(one.panel.name, one.badge.state, now=now)
-        snapshots.viewed(rows.values(), now=now)
-    stats.flush()
+    _note(rows.values() if reader else (), now=now)
     return panels, states
 
 
@@ -183,7 +182,12 @@ def _fly(
     states: Mapping[str, RefreshState],
 ) -> Mapping[str, Answer]:
     """Compute what nobody else is computing."""
-    flight, taken = snapshots.take_off(due, rows, now=now)
+    try:
+        with limits.hurried(router.db_for_write(PanelSnapshot)):
+            flight, taken = snapshots.take_off(due, rows, now=now)
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("analytics.no_flight", words=str(error).split("\n")[0])
+        return {}
     mine = {view.key: view for view in due if view.key in taken}
     cold = {key for key, row in taken.items() if row.payload is None}
     # What has figures is asked first, and may not take long; what has none is worth waiting for.
@@ -202,7 +206,8 @@ def _fly(
             milliseconds, attempts = answer.milliseconds, answer.attempts
             stats.count(mine[key].panel, answer.code, now=now, attempts=attempts, milliseconds=milliseconds)
     try:
-        snapshots.land(flight, answers, taken, now=now)
+        with limits.hurried(router.db_for_write(PanelSnapshot)):
+            snapshots.land(flight, answers, taken, now=now)
         for pk in {mine[key].campaign_id for key, answer in answers.items() if not isinstance(answer, Later)}:
             failed = [
                 mine[key].panel
@@ -214,6 +219,16 @@ def _fly(
     except (DatabaseError, InterfaceError) as error:
         logger.warning("analytics.snapshots_not_stored", words=str(error).split("\n")[0])
     return answers
+
+
+def _note(seen: Iterable[PanelSnapshot], *, now: datetime) -> None:
+    """Write down that somebody looked; a reader does not wait for that, nor fail with it."""
+    try:
+        with limits.hurried(router.db_for_write(PanelSnapshot)):
+            snapshots.viewed(seen, now=now)
+            stats.flush()
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("analytics.view_not_noted", words=str(error).split("\n")[0])
 
 
 def _ask(view: View, header: Header, period: Period, *, each: timedelta | None = None) -> Ask:
@@ -239,6 +254,7 @@ def _in_background(asked: Asked, later: list[View]) -> None:
             continue
         views = [[view.panel, dict(view.options)] for view in later if view.campaign_id == pk]
         try:
-            async_task("analytics.tasks.compute", pk, asked.query, views, q_options={"group": "analytics"})
+            with limits.hurried(router.db_for_write(PanelSnapshot)):
+                async_task("analytics.tasks.compute", pk, asked.query, views, q_options={"group": "analytics"})
         except (DatabaseError, InterfaceError) as error:
             logger.warning("analytics.background_refused", words=str(error).split("\n")[0])

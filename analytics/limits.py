@@ -64,12 +64,26 @@ def budget(using: str, *, seconds: float, restore: bool = True) -> Iterator[None
     raw = _sqlite(connection)
     deadline = time.monotonic() + seconds
     raw.set_progress_handler(lambda: int(time.monotonic() > deadline), SQLITE_STEPS)
+    try:
+        with hurried(using, seconds=seconds):
+            yield
+    finally:
+        raw.set_progress_handler(None, 0)
+
+
+@contextmanager
+def hurried(using: str, *, seconds: float = 0.3) -> Iterator[None]:
+    """A write that can be done without does not wait long for SQLite's one writer."""
+    connection = connections[using]
+    if connection.vendor == "postgresql":
+        yield
+        return
+    raw = _sqlite(connection)
     patience = raw.execute("PRAGMA busy_timeout").fetchone()[0]
-    raw.execute(f"PRAGMA busy_timeout = {max(int(seconds * 1000), 1)}")
+    raw.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
     try:
         yield
     finally:
-        raw.set_progress_handler(None, 0)
         raw.execute(f"PRAGMA busy_timeout = {int(patience)}")
 
 

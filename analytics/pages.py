@@ -160,7 +160,10 @@ def refresh(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect(back)
     said = "offline"
     if not entrance.offline:
-        said = refreshing.now(user_id=request.user.pk or 0, header=entrance.header, asked=asked, now=now)
+        try:
+            said = refreshing.now(user_id=request.user.pk or 0, header=entrance.header, asked=asked, now=now)
+        except (DatabaseError, InterfaceError):
+            logger.exception("analytics.refresh_failed")
     return redirect(f"{back}?{asked.query}&said={said}")
 
 

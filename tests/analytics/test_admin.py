@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group
+from django.test import TestCase
 from django.urls import URLPattern, URLResolver
 from django.utils import timezone
 
-from analytics import drill, permissions, stats
+from analytics import drill, header, mirror, permissions, stats
 from analytics.models import Campaign, Drill, QueryStat, RefreshState
 from analytics.panels.page import ALL
 from queues.desk.ledger import LedgerEntry, verify
@@ -118,6 +120,18 @@ def test_money_and_zone_of_a_campaign_with_events_are_fixed():
     assert 'name="time_zone"' not in page
     assert 'name="currency"' not in page
     assert client.get(f"/admin/analytics/campaign/{of.pk}/delete/").status_code == 403
+
+
+def test_a_campaign_without_events_can_go_and_its_copies_with_it(settings: Any, tmp_path: Path):
+    settings.VAR_DIR = tmp_path
+    of = campaign()
+    mirror.write_header(header.of(of), allowed=[], now=timezone.now())
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        answer = client_of("administrator").post(f"/admin/analytics/campaign/{of.pk}/delete/", {"post": "yes"})
+    assert answer.status_code == 302
+    assert Campaign.objects.count() == 0
+    assert not (tmp_path / "analytics" / str(of.pk)).exists()
+    assert LedgerEntry.objects.get().act == "delete_campaign"
 
 
 def test_a_drill_begins_and_ends_with_its_reason():

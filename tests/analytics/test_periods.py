@@ -83,6 +83,14 @@ def test_over_a_clock_change_the_clock_on_the_wall_counts():
     assert (cut - period.span.start, before - period.previous.span.start) == (timedelta(hours=11), timedelta(hours=12))
 
 
+def test_the_day_is_the_local_one_where_utc_is_already_in_the_next():
+    zone = ZoneInfo("America/New_York")
+    as_of = datetime(2026, 3, 12, 2, 20, tzinfo=UTC)  # 22:20 of the 11th
+    period = Period(date(2026, 3, 11), date(2026, 3, 11), zone)
+    cut = period.cut(as_of=as_of)
+    assert period.previous_cut(cut=cut) == datetime(2026, 3, 10, 22, tzinfo=zone)
+
+
 def test_a_day_of_25_hours_is_one_day():
     period = Period(date(2026, 10, 25), date(2026, 10, 25), BERLIN)
     assert period.span.end - period.span.start == timedelta(hours=25)
