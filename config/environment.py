@@ -144,7 +144,9 @@ def database(url: str, *, name: str = "DATABASE_URL", root: Path) -> dict[str, A
                 "application_name": "redrive",
                 "prepare_threshold": 3,
                 **{
-                    option: int(value) if option == "prepare_threshold" and value.isdigit() else value
+                    option: int(value)
+                    if option == "prepare_threshold" and value.isascii() and value.isdigit()
+                    else value
                     for option, value in parse_qsl(parts.query)
                 },
             },

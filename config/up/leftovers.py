@@ -101,15 +101,27 @@ def end(note: Note, *, patience: float, waiting: Callable[[float], None]) -> int
             signal_all(left, signal.SIGTERM)
         waiting(time.monotonic() - begun)
         time.sleep(0.1)
-    while left := belonging(note):
-        signal_all(left, signal.SIGKILL)
-        time.sleep(0.02)
+    _kill(lambda: belonging(note))
     return len(found)
 
 
 def kill_below(note: Note, name: str) -> None:
     """Kill what a child that died left below itself, before it is started again."""
-    while left := {pid for pid in belonging(note) if _carries(PROC / str(pid), f"{CHILD}={name}".encode())}:
+    mark = f"{CHILD}={name}".encode()
+    _kill(lambda: {pid for pid in belonging(note) if _carries(PROC / str(pid), mark)})
+
+
+def _kill(which: Callable[[], set[int]]) -> None:
+    """SIGKILL what `which` finds until it finds nothing and all it found is dead.
+
+    A dying process loses its environment, and so is not found any more, a moment before its files and locks.
+    """
+    seen: dict[int, str] = {}
+    while True:
+        seen |= {pid: began(pid) for pid in which()}
+        left = [pid for pid, start in seen.items() if start and began(pid) == start]
+        if not left:
+            return
         signal_all(left, signal.SIGKILL)
         time.sleep(0.02)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import structlog
+from django.db import Error as DatabaseError
 from django.db import models, router, transaction
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,11 @@ def _hint(queue: str) -> None:
     _hinted[queue] = clock
     from django_q.tasks import async_task
 
-    async_task("queues.tasks.drain", queue, task_name=f"drain {queue}", group="drain")
+    try:
+        async_task("queues.tasks.drain", queue, task_name=f"drain {queue}", group="drain")
+    except DatabaseError as error:  # gone since the commit: the clock will come, and the next hint is not held back
+        _hinted.pop(queue, None)
+        log.warning("wake.lost", queue=queue, words=str(error).split("\n")[0])
 
 
 def _task_model() -> type[models.Model]:

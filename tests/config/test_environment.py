@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config import environment
@@ -116,10 +116,14 @@ READERS: list[Callable[[Mapping[str, str]], object]] = [
     lambda values: environment.networks(values, "RATE_LIMITS"),
     lambda values: environment.flag(values, "RATE_LIMITS"),
     lambda values: environment.base_url({"BASE_URL": values["RATE_LIMITS"]}, default=""),
+    lambda values: environment.port({"PORT": values["RATE_LIMITS"]}),
+    lambda values: environment.days(values, "RATE_LIMITS", default=30),
+    lambda values: environment.database(f"postgres://h/n?prepare_threshold={values['RATE_LIMITS']}", root=ROOT),
 ]
 
 
 @pytest.mark.parametrize("reader", READERS)
+@example("²")  # a digit, and no number
 @given(text=st.text(max_size=80) | st.from_regex(r"(postgres|sqlite|https?)://.{0,40}", fullmatch=True))
 def test_hostile_values_are_read_or_refused(reader: Callable[[Mapping[str, str]], object], text: str):
     """Nothing but BadSetting comes out, whatever goes in."""

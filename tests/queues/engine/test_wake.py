@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django_q.models import OrmQ
 
 from queues.email import emails
@@ -79,6 +79,23 @@ def test_a_hint_that_cannot_be_sent_harms_nobody(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("django_q.tasks.async_task", away)
     message = emails.enqueue(to=["anna@example.com"], subject="Hello", text="Hello")
     assert EmailMessage.objects.filter(pk=message.pk, status="pending").exists()
+
+
+def test_a_hint_that_the_database_refused_does_not_hold_back_the_next(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And is one line in the log, not a traceback."""
+
+    def gone(*_given: object, **_named: object) -> None:
+        raise OperationalError("connection refused\nIs the server running?")
+
+    with monkeypatch.context() as away:
+        away.setattr("django_q.tasks.async_task", gone)
+        wake.soon("email")
+    assert "wake.lost" in caplog.text
+    assert "Traceback" not in caplog.text
+    wake.soon("email")
+    assert hints() == [("queues.tasks.drain", ("email",))]
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The ways to reach devices, one file each, behind `answers.Carrier`."""
