@@ -30,13 +30,16 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip browser tests without a browser; leave tests marked `once` to the process on PostgreSQL."""
+    """Skip browser tests without a browser; where both databases are tested, `once` has a process of its own."""
     browserless = chromium.path() is None and os.environ.get("REQUIRE_BROWSER") != "1"
     for item in items:
         if browserless and item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
-        if os.environ.get("TEST_ON") == "sqlite" and item.get_closest_marker("once"):
-            item.add_marker(pytest.mark.skip(reason="the database does not matter; runs in the PostgreSQL process"))
+    part = os.environ.get("TEST_ON")
+    if part:
+        others = [item for item in items if bool(item.get_closest_marker("once")) != (part == "once")]
+        items[:] = [item for item in items if bool(item.get_closest_marker("once")) == (part == "once")]
+        config.hook.pytest_deselected(items=others)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,7 +1,7 @@
 """The settings under test: the real ones in a known environment, on the database named by TEST_DATABASE_URL.
 
 Without it SQLite is used, in a file and not in memory: the tests use threads and processes. `make test` runs one
-process on each of the two; TEST_ON says which this one is.
+process on each of the two and one, on SQLite, for tests marked `once`; TEST_ON says which this one is.
 """
 
 import os
@@ -33,7 +33,7 @@ KNOWN |= {
 }
 os.environ.update(KNOWN)
 given = os.environ.get("TEST_DATABASE_URL", "")
-if os.environ.get("TEST_ON") == "sqlite" and not given.startswith(
+if os.environ.get("TEST_ON") in ("sqlite", "once") and not given.startswith(
     "sqlite"
 ):  # a child of a test is told the test's file
     given = ""

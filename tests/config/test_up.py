@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import signal
 import socket
 import subprocess
@@ -77,6 +78,18 @@ class Up:
         return self.process.wait(60)
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first start leaves its folder, so that later tests need not wait for demo data again."""
+    return tmp_path_factory.mktemp("first")
+
+
+@pytest.fixture
+def furnished(first: Path, tmp_path: Path) -> None:
+    """The test begins with what an ended `up` left, if one ended before."""
+    shutil.copytree(first, tmp_path, dirs_exist_ok=True)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Any]:
     """Start an `up` on a free port; whatever the test does, nothing stays behind."""
@@ -122,7 +135,7 @@ def beside(var: Path, expression: str) -> str:
     return result.stdout.strip()
 
 
-def test_it_runs_stops_and_runs_again(start: Any, tmp_path: Path):
+def test_it_runs_stops_and_runs_again(start: Any, tmp_path: Path, first: Path):
     """Pages and their styles are served, the keys stay the same, and Ctrl-C leaves no process behind."""
     up = start()
     up.until(READY)
@@ -143,8 +156,10 @@ def test_it_runs_stops_and_runs_again(start: Any, tmp_path: Path):
     again.until(READY)
     assert (tmp_path / "secrets.env").read_text() == keys
     assert again.end(signal.SIGTERM) == 0
+    shutil.copytree(tmp_path, first, dirs_exist_ok=True)
 
 
+@pytest.mark.usefixtures("furnished")
 def test_what_a_killed_one_left_is_ended_by_the_next(start: Any):
     """kill -9 leaves the children alone with the port; the next start takes both back."""
     killed = start()
@@ -161,6 +176,7 @@ def test_what_a_killed_one_left_is_ended_by_the_next(start: Any):
     assert up.end(signal.SIGINT) == 0
 
 
+@pytest.mark.usefixtures("furnished")
 def test_a_second_one_and_a_dying_child_do_no_harm(start: Any):
     """The second says so in one sentence; the workers' main process is killed, and the web server never notices."""
     up = start()

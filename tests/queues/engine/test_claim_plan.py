@@ -85,7 +85,6 @@ def test_what_is_finished_costs_nothing(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.once
 def test_a_claim_beside_a_million_finished_rows_is_as_cheap_as_without(postgres: bool) -> None:
     if not postgres:
         pytest.skip("a million rows are inserted on PostgreSQL only")

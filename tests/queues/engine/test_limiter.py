@@ -241,7 +241,6 @@ STEPS = st.lists(
 )
 
 
-@pytest.mark.once
 @hypothesis_settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, resize=st.integers(0, 12))
 def test_both_implementations_give_the_same_answers(postgres: bool, steps: list, resize: int) -> None:
