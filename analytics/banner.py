@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from analytics import freshness, words
+from analytics import delays, freshness, watch, words
 from analytics.board import Board
 from analytics.fuse import FUSE
 from analytics.showing import Shown
 
-TRIES = 2
 STALE_FOR = 2 * freshness.FRESH_FOR
-SHARE = 0.25
 EVERY = timedelta(seconds=60)
 
 
@@ -28,9 +26,8 @@ class Banner:
 def of(board: Board) -> Banner | None:
     """The banner of a page, if it needs one."""
     affected = [shown for shown in board.panels if _suffers(shown, board)]
-    key = [shown for shown in affected if shown.panel.key]
     blown = FUSE.seconds_left() > 0 or board.offline
-    if affected and (key or blown or len(affected) >= SHARE * len(board.panels)):
+    if affected and (blown or watch.matters([shown.panel.name for shown in affected])):
         return Banner("delayed", "Some figures are delayed.", _text(board, affected))
     if board.recovered_at is not None and not affected:
         again = words.clock(board.recovered_at, board.header.zone, now=board.now)
@@ -39,7 +36,7 @@ def of(board: Board) -> Banner | None:
 
 
 def _suffers(shown: Shown, board: Board) -> bool:
-    if shown.delayed and (shown.failures >= TRIES or board.offline or FUSE.seconds_left() > 0):
+    if shown.delayed and (shown.failures >= delays.TRIES or board.offline or FUSE.seconds_left() > 0):
         return True
     return shown.as_of is not None and board.now - shown.as_of > STALE_FOR
 

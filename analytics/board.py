@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.core.cache import cache
-from django.db import DatabaseError, InterfaceError, router
+from django.db import DatabaseError, InterfaceError, connections, router
 from django_q.tasks import async_task
 
 from analytics import guard, limits, mirror, rollups, showing, snapshots, stats, watch
@@ -21,11 +21,17 @@ from analytics.showing import Shown
 from analytics.snapshots import View
 from queues.engine import log
 
-PATIENCE = timedelta(milliseconds=150)
-"""What a reader waits, for all panels together, when there are saved figures to show."""
+PATIENCE = timedelta(milliseconds=100)
+"""What a reader waits, for all panels together, when there are saved figures to show: a third of the 300 ms in which
+the page is to be there when every query fails.
+"""
+WRITE_PATIENCE = 0.1
+"""Seconds a reader waits for SQLite's one writer, in all."""
 COLD_PATIENCE = timedelta(seconds=4)
 """The same where there are none."""
 COLD_EACH = timedelta(seconds=1)
+WORKER = snapshots.FLIGHT - timedelta(seconds=5)
+"""For all panels of a page when a worker computes them: it lands before its flight counts as lost."""
 UPDATED_FOR = timedelta(minutes=1)
 """How long "Updated again" stands."""
 
@@ -48,6 +54,8 @@ class Board:
     recovered_at: datetime | None = None
     checked_at: datetime | None = None
     repaired: int = 0
+    repaired_days: tuple[str, ...] = ()
+    """As in 2026-03-09."""
 
     @property
     def cut(self) -> datetime | None:
@@ -81,7 +89,6 @@ def build(
     panels, states = _build({header.id: header}, asked, views, now=now, each=each, force=force, reader=reader)
     mine = states.get(watch.scope(header.id))
     recovered = mine.recovered_at if mine and mine.recovered_at and now - mine.recovered_at < UPDATED_FOR else None
-    checked = states.get(rollups.SCOPE)
     period = asked.period(zone=header.zone, now=now)
     return Board(
         header,
@@ -90,9 +97,31 @@ def build(
         panels,
         now,
         recovered_at=recovered,
-        checked_at=checked.checked_at if checked else None,
-        repaired=checked.repaired if checked else 0,
+        checked_at=mine.checked_at if mine else None,
+        repaired=mine.repaired if mine else 0,
+        repaired_days=tuple(mine.repaired_days or ()) if mine else (),
     )
+
+
+def build_or_saved(
+    *,
+    header: Header,
+    asked: Asked,
+    chosen: Chosen,
+    names: Iterable[str] = tuple(PANELS),
+    now: datetime,
+    each: timedelta | None = None,
+    offline: bool = False,
+) -> Board:
+    """`build`; or, if the database is known to be away (`offline`) or turns out to be, what this machine has saved."""
+    if not offline:
+        try:
+            return build(header=header, asked=asked, chosen=chosen, names=names, now=now, each=each)
+        except (DatabaseError, InterfaceError):
+            logger.exception("analytics.board_failed")
+            for connection in connections.all(initialized_only=True):
+                connection.close_if_unusable_or_obsolete()
+    return saved(header=header, asked=asked, chosen=chosen, names=names, now=now)
 
 
 def build_many(*, headers: Iterable[Header], asked: Asked, now: datetime) -> list[Board]:
@@ -123,14 +152,16 @@ def _build(
     latest = states[rollups.SCOPE].as_of if rollups.SCOPE in states else None
     rows = snapshots.read(views)
     due = [view for view in views if force or _is_due(rows.get(view.key), latest, spans[view.campaign_id], now)]
-    answers: Mapping[str, Answer] = {}
+    answers: Mapping[str, Answer] | None = {}
     if due and latest is not None:
-        answers = _fly(headers, spans, due, rows, each=each, now=now, states=states)
-        if any(isinstance(one, Failure) for one in answers.values()):
+        answers = _fly(headers, spans, due, rows, each=each, now=now, states=states, reader=reader)
+        if any(isinstance(one, Failure) for one in (answers or {}).values()):
             rows = snapshots.read(views)
-        if any(not isinstance(one, Later) for one in answers.values()):
+        if any(not isinstance(one, Later) for one in (answers or {}).values()):
             states = {row.scope: row for row in RefreshState.objects.filter(scope__in=scopes)}
-    later = [view for view in due if not isinstance(answers.get(view.key), Result | Failure)]
+    locked, answers = answers is None, answers or {}
+    # Where not even the flight could be noted, nobody fetches newer figures, and nobody says so.
+    later = [] if locked else [view for view in due if not isinstance(answers.get(view.key), Result | Failure)]
     if later and latest is not None:
         _in_background(asked, later)
     panels = [
@@ -140,11 +171,12 @@ def _build(
     if reader:
         for one in panels:
             stats.seen(one.panel.name, one.badge.state, now=now)
-    _note(rows.values() if reader else (), now=now)
+    if not locked:
+        _note(rows.values() if reader else (), now=now)
     return panels, states
 
 
-def offline(
+def saved(
     *, header: Header, asked: Asked, chosen: Chosen, names: Iterable[str] = tuple(PANELS), now: datetime
 ) -> Board:
     """The same from this machine's disk alone."""
@@ -157,6 +189,7 @@ def offline(
         if copy is not None:
             row = PanelSnapshot(payload=copy.payload, as_of=copy.as_of, computed_at=copy.computed_at)
         panels.append(showing.make(view, row, Failure("offline", ""), False, period, now))
+        stats.count(name, "offline", now=now, attempts=0)
         stats.seen(name, panels[-1].badge.state, now=now)
     return Board(header, asked, period, panels, now, offline=True)
 
@@ -180,14 +213,15 @@ def _fly(
     each: timedelta | None,
     now: datetime,
     states: Mapping[str, RefreshState],
-) -> Mapping[str, Answer]:
-    """Compute what nobody else is computing."""
+    reader: bool,
+) -> Mapping[str, Answer] | None:
+    """Compute what nobody else is computing; None if somebody else keeps the database from taking it down."""
     try:
-        with limits.hurried(router.db_for_write(PanelSnapshot)):
+        with limits.hurried(router.db_for_write(PanelSnapshot), seconds=WRITE_PATIENCE):
             flight, taken = snapshots.take_off(due, rows, now=now)
     except (DatabaseError, InterfaceError) as error:
         logger.warning("analytics.no_flight", words=str(error).split("\n")[0])
-        return {}
+        return None
     mine = {view.key: view for view in due if view.key in taken}
     cold = {key for key, row in taken.items() if row.payload is None}
     # What has figures is asked first, and may not take long; what has none is worth waiting for.
@@ -196,7 +230,8 @@ def _fly(
         for view in sorted(mine.values(), key=lambda view: view.key in cold)
     ]
     if each is not None:
-        answers = guard.ask([replace(ask, each=None) for ask in asks], each=each)
+        whole = guard.BUDGET if reader else WORKER
+        answers = guard.ask([replace(ask, each=None) for ask in asks], each=each, altogether=whole)
     else:
         answers = guard.ask(asks, altogether=COLD_PATIENCE if cold else PATIENCE, patient=False)
     for key, answer in answers.items():
@@ -206,7 +241,7 @@ def _fly(
             milliseconds, attempts = answer.milliseconds, answer.attempts
             stats.count(mine[key].panel, answer.code, now=now, attempts=attempts, milliseconds=milliseconds)
     try:
-        with limits.hurried(router.db_for_write(PanelSnapshot)):
+        with limits.hurried(router.db_for_write(PanelSnapshot), seconds=WRITE_PATIENCE):
             snapshots.land(flight, answers, taken, now=now)
         for pk in {mine[key].campaign_id for key, answer in answers.items() if not isinstance(answer, Later)}:
             failed = [
@@ -224,7 +259,7 @@ def _fly(
 def _note(seen: Iterable[PanelSnapshot], *, now: datetime) -> None:
     """Write down that somebody looked; a reader does not wait for that, nor fail with it."""
     try:
-        with limits.hurried(router.db_for_write(PanelSnapshot)):
+        with limits.hurried(router.db_for_write(PanelSnapshot), seconds=WRITE_PATIENCE):
             snapshots.viewed(seen, now=now)
             stats.flush()
     except (DatabaseError, InterfaceError) as error:
@@ -254,7 +289,7 @@ def _in_background(asked: Asked, later: list[View]) -> None:
             continue
         views = [[view.panel, dict(view.options)] for view in later if view.campaign_id == pk]
         try:
-            with limits.hurried(router.db_for_write(PanelSnapshot)):
+            with limits.hurried(router.db_for_write(PanelSnapshot), seconds=WRITE_PATIENCE):
                 async_task("analytics.tasks.compute", pk, asked.query, views, q_options={"group": "analytics"})
         except (DatabaseError, InterfaceError) as error:
             logger.warning("analytics.background_refused", words=str(error).split("\n")[0])

@@ -15,16 +15,20 @@ from django.utils.safestring import SafeString, mark_safe
 from analytics import periods
 
 WIDTH, HEIGHT, TOP = 600, 160, 8
+HATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A day: its number (None: a gap, never a zero), the number in words, and whether the day is still open."""
+    """A day: its number (None: a gap, never a zero), the number in words, whether the day is still open, and whether
+    figures came late then.
+    """
 
     day: date
     value: float | None
     words: str
     open: bool = False
+    delayed: bool = False
 
 
 def line(points: Sequence[Point], *, label: str) -> SafeString:
@@ -43,11 +47,16 @@ def line(points: Sequence[Point], *, label: str) -> SafeString:
         last = [spot for spot in spots[max(len(closed) - 1, 0) :] if spot[1] is not None]
         paths.append(format_html('<path class="chart-line chart-open" d="{}"/>', _path(last)))
     step = WIDTH / len(points)
+    paths += [
+        format_html('<path class="chart-late" d="{}"/>', _hatch(place * step, step))
+        for place, point in enumerate(points)
+        if point.delayed
+    ]
     hover = format_html_join(
         "",
         '<rect class="chart-day" x="{}" y="0" width="{}" height="{}"><title>{}: {}</title></rect>',
         (
-            (f"{place * step:.1f}", f"{step:.1f}", HEIGHT, _day(point), point.words)
+            (f"{place * step:.1f}", f"{step:.1f}", HEIGHT, _day(point), _told(point))
             for place, point in enumerate(points)
         ),
     )
@@ -116,6 +125,17 @@ def summary(points: Sequence[Point], *, label: str) -> str:
         f"{label}: {way}, {first.words} on {_day(first)} and {last.words} on {_day(last)}; "
         f"most on {_day(highest)} with {highest.words}.{so_far}"
     )
+
+
+def _told(point: Point) -> str:
+    return f"{point.words}; figures were delayed that day" if point.delayed else point.words
+
+
+def _hatch(left: float, width: float) -> str:
+    """Slanted strokes over the height of a day, each within its column."""
+    rise = width * HEIGHT / WIDTH  # about 45 degrees once the drawing is stretched
+    count = max(round(HEIGHT / HATCH), 1)
+    return "".join(f"M{left:.1f} {HEIGHT - n * HATCH:.1f}l{width:.1f} {-rise:.1f}" for n in range(count))
 
 
 def _day(point: Point) -> str:

@@ -24,6 +24,7 @@ class Fuse:
         self._lock = threading.Lock()
         self._failures: deque[tuple[float, str]] = deque(maxlen=THRESHOLD)
         self._open_until = 0.0
+        self._line = False
         self._probing = False
 
     def may_ask(self, *, at: float | None = None) -> bool:
@@ -42,6 +43,10 @@ class Fuse:
         at = time.monotonic() if at is None else at
         return max(self._open_until - at, 0.0)
 
+    def line_is_down(self, *, at: float | None = None) -> bool:
+        """Whether it is open for the connection itself, not for queries that took too long."""
+        return self._line and self.seconds_left(at=at) > 0
+
     def failed(self, what: str, *, at: float | None = None) -> None:
         """`what`: a panel's name, or `CONNECTION`."""
         at = time.monotonic() if at is None else at
@@ -51,6 +56,7 @@ class Fuse:
             serious = CONNECTION in recent or len(set(recent)) >= PANELS
             if self._probing or (len(recent) >= THRESHOLD and serious):
                 self._open_until, self._probing = at + OPEN_FOR, False
+                self._line = CONNECTION in recent
 
     def succeeded(self) -> None:
         """The database answers: closed."""

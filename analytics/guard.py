@@ -7,6 +7,9 @@ Later       not asked or not finished within the reader's patience, which is no 
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -16,17 +19,20 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, router
 
-from analytics import drill, limits, rollups
+from analytics import drill, limits, reading, rollups
 from analytics.fuse import CONNECTION, FUSE
 from analytics.models import RollupHour
 from analytics.panels.panel import Panel, whole
 from analytics.reading import Question
+from analytics.retry_budget import RETRIES
 from queues.engine import log, retry
 from queues.engine.outcomes import Transient
 from queues.engine.policy import RetryPolicy
 
 BUDGET = timedelta(seconds=5)
 """Of one panel, all its attempts together."""
+FAIR = 0.9
+"""A panel that had less than this share of its time is not said to have taken too long."""
 POLICY = RetryPolicy(0.2, 0.6)
 TRANSIENT = frozenset({"40001", "40P01", "53300", "57P01", "57P02", "57P03"})
 """Serialization failure, deadlock, too many connections, and a server that goes down or comes up."""
@@ -48,9 +54,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A good answer."""
+    """A good answer; `figures` is the hash of its payload."""
 
     payload: dict[str, Any]
+    figures: str
     as_of: datetime
     milliseconds: int
     attempts: int
@@ -81,6 +88,7 @@ class _Round:
     asks: list[Ask]
     using: str
     each: float
+    begun: float
     deadline: float
     patient: bool
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -102,20 +110,23 @@ def ask(
     """
     using = router.db_for_read(RollupHour)
     whole_budget = (altogether or each * max(len(asks), 1)).total_seconds()
-    round_ = _Round(asks, using, each.total_seconds(), time.monotonic() + whole_budget, patient)
+    begun = time.monotonic()
+    round_ = _Round(asks, using, each.total_seconds(), begun, begun + whole_budget, patient)
     if not asks:
         return {}
     if not FUSE.may_ask():
         return {each.key: Failure("fuse_open", _reference(), attempts=0) for each in asks}
     try:
         deadline = min(BUDGET, timedelta(seconds=whole_budget))
-        retry.call(POLICY, lambda: _attempt(round_), classify=_classify, deadline=deadline, clock=clock)
+        RETRIES.asked(len(asks))
+        classify = functools.partial(_classify, queries=len(asks))
+        retry.call(POLICY, lambda: _attempt(round_), classify=classify, deadline=deadline, clock=clock)
         FUSE.succeeded()
-    except Transient as error:
+    except (Transient, OperationalError, InterfaceError) as error:
         FUSE.failed(CONNECTION)
-        reference = _reference()
-        logger.error("analytics.database_unreachable", reference=reference, words=error.words, attempts=round_.attempts)
-        lost = Failure("database_unreachable", reference, attempts=round_.attempts)
+        reference, words = _reference(), str(error).split("\n")[0]
+        logger.error("analytics.database_unreachable", reference=reference, words=words, attempts=round_.attempts)
+        lost = Failure("database_unreachable", reference, _since(round_.begun), round_.attempts)
         for each_ask in asks:
             round_.answers.setdefault(each_ask.key, lost)
     return round_.answers
@@ -126,7 +137,8 @@ def _attempt(round_: _Round) -> None:
     round_.attempts += 1
     round_.answers.clear()
     limits_left = max(round_.deadline - time.monotonic(), 0.05)
-    with limits.watched(round_.using, seconds=limits_left + 1), limits.cut(round_.using) as own:
+    watch = limits.watched(round_.using, seconds=limits_left + 1)
+    with watch, limits.cut(round_.using) as own, reading.once():
         as_of = rollups.as_of()
         drills = drill.active()
         for each in round_.asks:
@@ -149,7 +161,7 @@ def _one(round_: _Round, ask: Ask, as_of: datetime, rehearsed: str, *, own: bool
             question = ask.question(as_of)
             payload = drill.rehearse(rehearsed, using=round_.using) if rehearsed else ask.panel.compute(question)
         if whole(payload, question):
-            return Result(payload, as_of, _since(begun), round_.attempts)
+            return Result(payload, _hash(payload), as_of, _since(begun), round_.attempts)
         code = "not_a_payload"
         logger.error("analytics.not_a_payload", panel=ask.panel.name, reference=reference)
     except drill.Lost:
@@ -158,7 +170,7 @@ def _one(round_: _Round, ask: Ask, as_of: datetime, rehearsed: str, *, own: bool
         if _away(error, round_.using):
             raise
         if limits.gave_up(error):
-            if not round_.patient:
+            if not round_.patient or seconds < each * FAIR:  # the others took its time, which is no fault of its own
                 return Later()
             code = "query_timeout"
             FUSE.failed(ask.panel.name)
@@ -174,13 +186,16 @@ def _one(round_: _Round, ask: Ask, as_of: datetime, rehearsed: str, *, own: bool
     return Failure(code, reference, _since(begun), round_.attempts)
 
 
-def _classify(error: Exception) -> Exception | None:
+def _classify(error: Exception, *, queries: int) -> Exception | None:
     """What may be tried again at once: only a connection that was lost or refused, and what ends by itself."""
-    if isinstance(error, OperationalError | InterfaceError):
-        for connection in connections.all(initialized_only=True):
+    if not isinstance(error, OperationalError | InterfaceError):
+        return None
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:  # a caller's transaction is the caller's to end
             connection.close_if_unusable_or_obsolete()
-        return Transient(str(error).split("\n")[0], code="database")
-    return None
+    if not RETRIES.may_repeat(queries):
+        return None
+    return Transient(str(error).split("\n")[0], code="database")
 
 
 def _away(error: DatabaseError, using: str) -> bool:
@@ -189,6 +204,11 @@ def _away(error: DatabaseError, using: str) -> bool:
         return True
     raw = connections[using].connection
     return isinstance(error, OperationalError) and (raw is None or bool(getattr(raw, "closed", False)))
+
+
+def _hash(payload: Any) -> str:
+    """Raises TypeError or ValueError for what JSON cannot hold: a bug of the panel, found behind its boundary."""
+    return hashlib.sha256(json.dumps(payload, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _since(begun: float) -> int:

@@ -22,6 +22,7 @@ class Header:
     budget: int | None
     starts_on: date
     ends_on: date | None
+    raw_from: date | None = None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -39,6 +40,7 @@ def of(campaign: Campaign) -> Header:
         campaign.budget,
         campaign.starts_on,
         campaign.ends_on,
+        campaign.raw_from,
     )
 
 
@@ -52,12 +54,13 @@ def dump(header: Header) -> dict[str, Any]:
         "budget": header.budget,
         "starts_on": header.starts_on.isoformat(),
         "ends_on": header.ends_on.isoformat() if header.ends_on else None,
+        "raw_from": header.raw_from.isoformat() if header.raw_from else None,
     }
 
 
 def load(told: Mapping[str, Any]) -> Header:
     """From JSON. Raises KeyError, TypeError or ValueError for anything else."""
-    ends_on = told["ends_on"]
+    ends_on, raw_from = told["ends_on"], told.get("raw_from")
     return Header(
         int(told["id"]),
         str(told["name"]),
@@ -66,4 +69,5 @@ def load(told: Mapping[str, Any]) -> Header:
         told["budget"],
         date.fromisoformat(told["starts_on"]),
         date.fromisoformat(ends_on) if ends_on else None,
+        date.fromisoformat(raw_from) if raw_from else None,
     )

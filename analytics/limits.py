@@ -72,7 +72,7 @@ def budget(using: str, *, seconds: float, restore: bool = True) -> Iterator[None
 
 
 @contextmanager
-def hurried(using: str, *, seconds: float = 0.3) -> Iterator[None]:
+def hurried(using: str, *, seconds: float) -> Iterator[None]:
     """A write that can be done without does not wait long for SQLite's one writer."""
     connection = connections[using]
     if connection.vendor == "postgresql":

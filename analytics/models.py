@@ -60,6 +60,8 @@ class Campaign(models.Model):
     starts_on = models.DateField()
     ends_on = models.DateField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    raw_from = models.DateField(null=True, editable=False)
+    """The first day whose raw events are all there; None: none was ever removed (`retention`)."""
 
     class Meta:
         ordering = ("name", "id")
@@ -242,16 +244,37 @@ class RefreshState(models.Model):
     """The last alert ever sent of this scope: the next one waits an hour."""
     recovered_at = models.DateTimeField(null=True)
     checked_at = models.DateTimeField(null=True)
-    """The last recount from raw events."""
+    """The last recount from raw events: of the campaign, or of all."""
     repaired = models.PositiveIntegerField(default=0)
     """Rows of the rollups that it corrected."""
+    repaired_days = models.JSONField(null=True)
+    """Of a campaign: the days they belong to, as text."""
 
     def __str__(self) -> str:
         return self.scope
 
 
 class QueryStat(models.Model):
-    """What the queries of one panel did in one minute; `outcome` begins with `seen_` for what readers were shown."""
+    """What the queries of one panel did in one minute, and what its readers were shown, for the service levels.
+
+    outcome                 a query, whoever asked (reader, worker, API, drill)
+    ok                      computed within its budget
+    query_timeout, database_unreachable, not_a_payload, internal
+                            failed, also where the reader was shown a saved copy
+    fuse_open, offline      not even asked, because the database is known to be away; a failure too
+
+    outcome                 a view: one panel of one answer to a reader
+    seen_fresh, seen_empty  figures of at most 5 minutes ago (`empty`: of no activity)
+    seen_refreshing, seen_stale
+                            older, with or without somebody fetching newer ones
+    seen_saved              the last refresh failed; not fresh, whatever its age
+    seen_unavailable, seen_preparing
+                            no figures
+
+    `count` are queries or views. `attempts`, `milliseconds` (a sum) and the histogram are of queries: each is in the
+    first class it fits into, over all its attempts; those that were not asked are in none. `minute` begins the minute
+    the answer was given in. A process writes what it counted after some seconds, and adds to rows there are.
+    """
 
     minute = models.DateTimeField()
     panel = models.CharField(max_length=20)
@@ -271,6 +294,23 @@ class QueryStat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.minute:%H:%M} {self.panel} {self.outcome}"
+
+
+class Delay(models.Model):
+    """A spell in which a campaign's figures could not be refreshed (`delays`)."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, db_index=False, related_name="+")
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=("campaign", "began_at"), name="delay_campaign")]
+        constraints = [
+            models.UniqueConstraint(fields=("campaign",), condition=Q(ended_at__isnull=True), name="delay_open_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.campaign_id} {self.began_at:%Y-%m-%d %H:%M}"
 
 
 class Drill(models.Model):

@@ -2,6 +2,11 @@
 
 A good visit leaves a pass: the user's id, signed, bound to the session's cookie and good for twelve hours. While the
 database is away nobody's session can be read, and the pass stands in for it: for saved copies alone.
+
+    analytics pages, figures as JSON    go on: saved copies for who holds a pass
+    probes, the public status           go on: they judge the database themselves
+    the rest of the API                 503, application/problem+json
+    every other page                    503, in words
 """
 
 from __future__ import annotations
@@ -17,17 +22,21 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.core import signing
 from django.db import DatabaseError, InterfaceError, router
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 
 from analytics import limits
 from analytics.fuse import CONNECTION, FUSE
 from analytics.models import Campaign
+from queues.desk.api import problems
 from queues.engine import log
 
 COOKIE = "analytics_pass"
 SALT = "analytics.pass"
 GOOD_FOR = 12 * 3600
-PATHS = ("/analytics/",)
+FIGURES = ("/analytics/", "/api/v1/campaigns/")
+PROBES = ("/healthz", "/readyz", "/metrics", "/status/")
+RETRY_SECONDS = 30
 LOOK_SECONDS = 2.0
 
 logger = log.get(__name__)
@@ -42,26 +51,45 @@ class Pass:
 
 
 class Outage:
-    """Looks up who is there before anybody else asks; if the database does not say, marks the request.
+    """Looks up who is there before anybody else asks; what the database does not say ends here or goes on without it.
 
-    Only for the analytics pages. Stands before the middleware that logs the user of a request.
+    Stands before the middleware that logs the user of a request. Requests without a session's cookie pass untouched:
+    a program's token is asked by the API, which answers for itself.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path.startswith(PATHS) and request.COOKIES.get(settings.SESSION_COOKIE_NAME):
-            request.database_away = not _known(request)  # type: ignore[attr-defined]
-            if is_on(request):
-                request.user = AnonymousUser()
-                request._messages = CookieStorage(request)  # type: ignore[attr-defined]  # the usual one asks the session
-        return self.get_response(request)
+        if not request.COOKIES.get(settings.SESSION_COOKIE_NAME) or _known(request):
+            return self.get_response(request)
+        request.database_away = True  # type: ignore[attr-defined]
+        request.user = AnonymousUser()
+        request._messages = CookieStorage(request)  # type: ignore[attr-defined]  # the usual one asks the session
+        if request.path.startswith((*FIGURES, *PROBES)):
+            return self.get_response(request)
+        return refuse(request) if request.path.startswith("/api/") else away(request)
 
 
 def is_on(request: HttpRequest) -> bool:
     """Whether the database did not answer when this request came."""
     return bool(getattr(request, "database_away", False))
+
+
+def away(request: HttpRequest) -> HttpResponse:
+    """Nothing can be shown, not even who you are."""
+    words = {"plain": True, "figures": request.path.startswith(FIGURES)}
+    answer = render(request, "analytics/away.html", words, status=503)
+    answer["Retry-After"] = str(RETRY_SECONDS)
+    return answer
+
+
+def refuse(request: HttpRequest) -> HttpResponse:
+    """The same for a program, or a script of a page."""
+    told = problems.body("unavailable", "The database is not answering. Try again in half a minute.")
+    answer = JsonResponse(told, status=503, content_type=problems.MEDIA_TYPE)
+    answer["Retry-After"] = str(RETRY_SECONDS)
+    return answer
 
 
 def leave_pass(request: HttpRequest, response: HttpResponse) -> HttpResponse:
@@ -75,7 +103,7 @@ def leave_pass(request: HttpRequest, response: HttpResponse) -> HttpResponse:
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
         samesite="Lax",
-        path="/analytics/",
+        path="/",
     )
     return response
 
@@ -92,7 +120,7 @@ def holder(request: HttpRequest) -> Pass | None:
 
 
 def _known(request: HttpRequest) -> bool:
-    if FUSE.seconds_left():
+    if FUSE.line_is_down():
         return False
     try:
         with limits.watched(router.db_for_read(Campaign), seconds=LOOK_SECONDS):

@@ -14,7 +14,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from analytics import access, board, header, mirror, outage, pages, periods
+from analytics import access, board, header, mirror, outage, periods
 from analytics.header import Header
 from analytics.models import Campaign
 from analytics.panels.page import SUMMARY
@@ -35,7 +35,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     asked = _asked(request, now)
     boards, after, offline = _boards(request, asked, now)
     if boards is None:
-        return pages.away(request)
+        return outage.away(request)
     context = {
         "boards": boards,
         "after": after,
@@ -71,7 +71,7 @@ def _boards(request: HttpRequest, asked: Asked, now: datetime) -> tuple[list[boa
     if held is None:
         return None, None, True
     known: list[Header] = mirror.headers_for(user_id=held.user_id, staff=held.staff)[:PAGE]
-    saved = [board.offline(header=each, asked=asked, chosen={}, names=(SUMMARY,), now=now) for each in known]
+    saved = [board.saved(header=each, asked=asked, chosen={}, names=(SUMMARY,), now=now) for each in known]
     return saved, None, True
 
 

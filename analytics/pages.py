@@ -6,18 +6,18 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from analytics import access, banner, board, guard, header, mirror, outage, periods, refreshing, words
+from analytics import access, banner, board, guard, header, mirror, outage, periods, refreshing, retention, words
 from analytics.board import Board
 from analytics.header import Header
 from analytics.panels.page import PANELS
@@ -25,7 +25,6 @@ from analytics.panels.panel import BadOption
 from analytics.periods import Asked, BadRange
 from queues.engine import log
 
-RETRY_AFTER = "30"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 logger = log.get(__name__)
@@ -60,18 +59,11 @@ def enter(request: HttpRequest, pk: int, *, now: datetime) -> Entrance | HttpRes
             logger.exception("analytics.entrance_failed")
     held = outage.holder(request)
     if held is None:
-        return away(request)
+        return outage.away(request)
     saved = mirror.read_header(pk, user_id=held.user_id, staff=held.staff)
     if saved is None:
         raise Http404
     return Entrance(saved, offline=True)
-
-
-def away(request: HttpRequest) -> HttpResponse:
-    """Nothing can be shown, not even who you are."""
-    answer = render(request, "analytics/away.html", {"plain": True}, status=503)
-    answer["Retry-After"] = RETRY_AFTER
-    return answer
 
 
 @require_safe
@@ -132,7 +124,10 @@ def panel_csv(request: HttpRequest, pk: int, name: str) -> HttpResponse:
         return found
     shown = found.panels[0]
     if shown.payload is None:
-        return away(request)
+        words = "There are no figures to export yet. Please try again in half a minute."
+        return HttpResponse(
+            words, status=503, content_type="text/plain; charset=utf-8", headers={"Retry-After": outage.RETRY_SECONDS}
+        )
     head, rows = shown.panel.table(shown.payload)
     text = io.StringIO()
     writer = csv.writer(text)
@@ -181,24 +176,8 @@ def _one(request: HttpRequest, pk: int, name: str, now: datetime, *, each: timed
     return _board(entrance, asked, chosen, now=now, names=(name,), each=each)
 
 
-def _board(
-    entrance: Entrance,
-    asked: Asked,
-    chosen: Mapping[str, Mapping[str, str]],
-    *,
-    now: datetime,
-    names: tuple[str, ...] = tuple(PANELS),
-    each: timedelta | None = None,
-) -> Board:
-    given: dict[str, Any] = {"header": entrance.header, "asked": asked, "chosen": chosen, "names": names, "now": now}
-    if not entrance.offline:
-        try:
-            return board.build(**given, each=each)
-        except (DatabaseError, InterfaceError):
-            logger.exception("analytics.board_failed")
-            for connection in connections.all(initialized_only=True):
-                connection.close_if_unusable_or_obsolete()
-    return board.offline(**given)
+def _board(entrance: Entrance, asked: Asked, chosen: Mapping[str, Mapping[str, str]], **more: Any) -> Board:
+    return board.build_or_saved(header=entrance.header, asked=asked, chosen=chosen, offline=entrance.offline, **more)
 
 
 def _context(request: HttpRequest, shown: Board, offline: bool) -> dict[str, Any]:
@@ -210,8 +189,15 @@ def _context(request: HttpRequest, shown: Board, offline: bool) -> dict[str, Any
         "days": periods.words(shown.period.first, shown.period.last),
         "plain": offline or shown.offline,
         "query": request.GET.urlencode(),
+        "not_rechecked_before": _not_rechecked(shown),
         "until": words.clock(shown.cut, shown.header.zone, now=shown.now) if shown.cut else "",
     }
+
+
+def _not_rechecked(shown: Board) -> date | None:
+    """Before which of the days shown nothing can be worked out anew, because raw events are kept no longer."""
+    first = retention.checkable_from(shown.header.raw_from)
+    return first if first > shown.period.first else None
 
 
 def _refused(request: HttpRequest, entrance: Entrance, error: Exception, now: datetime) -> HttpResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics import access, board, freshness, guard, header, periods, refreshing
+from analytics import access, board, freshness, guard, header, mirror, outage, periods, refreshing
 from analytics.board import Board
 from analytics.header import Header
 from analytics.panels.page import PANELS
@@ -37,6 +38,7 @@ TITLES = {
     "query_timeout": "The query took longer than 5 seconds",
     "database_unreachable": "The database is not answering",
     "fuse_open": "The database is not answering",
+    "offline": "The database is not answering",
     "not_a_payload": "The query answered with something else",
     "internal": "Something went wrong on our side",
 }
@@ -87,17 +89,41 @@ class PanelsAnswer(serializers.Serializer[Any]):
     panels = PanelAnswer(many=True)
 
 
+class Reader(IsAuthenticated):
+    """Somebody who is logged in; or, while the database cannot say who it is, anybody: the pass is asked instead."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Whether the method may run."""
+        return outage.is_on(request._request) or super().has_permission(request, view)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A campaign the caller may look at, and whether that was found out on this machine's disk."""
+
+    header: Header
+    offline: bool = False
+
+
 class _Campaigns(APIView):
     """What a person or program may see is theirs: owner, member, or staff with `analytics.view_campaign`."""
 
-    permission_classes = [IsAuthenticated]
+    permission_classes = [Reader]
 
-    def header(self, request: Request, pk: int) -> Header:
-        """The campaign. Raises Http404 for one that is not theirs."""
+    def found(self, request: Request, pk: int) -> Found:
+        """The campaign. Raises Http404 for one that is not theirs, Problem where nobody can say."""
+        if outage.is_on(request._request):
+            held = outage.holder(request._request)
+            if held is None:
+                raise Unavailable("unavailable", "The database is not answering.", seconds=outage.RETRY_SECONDS)
+            saved = mirror.read_header(pk, user_id=held.user_id, staff=held.staff)
+            if saved is None:
+                raise Http404
+            return Found(saved, offline=True)
         campaign = access.visible(request.user).filter(pk=pk).first()
         if campaign is None:
             raise Http404
-        return header.of(campaign)
+        return Found(header.of(campaign))
 
     def asked(self, request: Request, known: Header, *, now: datetime) -> Asked:
         """The days. Raises Problem."""
@@ -109,15 +135,23 @@ class _Campaigns(APIView):
     def board(self, request: Request, pk: int, names: list[str]) -> Board:
         """The panels. Raises Problem."""
         now = timezone.now()
-        known = self.header(request, pk)
-        asked = self.asked(request, known, now=now)
+        found = self.found(request, pk)
+        asked = self.asked(request, found.header, now=now)
         if unknown := [name for name in names if name not in PANELS]:
             raise Problem("range_invalid", f"There is no panel {unknown[0][:50]!r}.")
         try:
             chosen = {name: PANELS[name].chosen(request.query_params) for name in names}
         except BadOption as error:
             raise Problem("range_invalid", str(error), errors={error.name[:100]: [str(error)]}) from error
-        return board.build(header=known, asked=asked, chosen=chosen, names=names, now=now, each=guard.BUDGET)
+        return board.build_or_saved(
+            header=found.header,
+            asked=asked,
+            chosen=chosen,
+            names=names,
+            now=now,
+            each=guard.BUDGET,
+            offline=found.offline,
+        )
 
     def handle_exception(self, exc: Exception) -> Response:
         """With Retry-After where there is one."""
@@ -173,7 +207,10 @@ class Refresh(_Campaigns):
     def post(self, request: Request, pk: int) -> Response:
         """Do it."""
         now = timezone.now()
-        known = self.header(request, pk)
+        found = self.found(request, pk)
+        if found.offline:
+            raise Unavailable("unavailable", "The database is not answering.", seconds=outage.RETRY_SECONDS)
+        known = found.header
         asked = self.asked(request, known, now=now)
         said = refreshing.now(user_id=request.user.pk or 0, header=known, asked=asked, now=now)
         if said != "done":

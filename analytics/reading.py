@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -17,6 +19,18 @@ PAGE_MAX = 100
 SUMS = ", ".join(f"sum({name})" for name in MEASURES)
 HOURS = f"FROM {RollupHour._meta.db_table} WHERE campaign_id = %s AND hour >= %s AND hour < %s"
 VALUES = f"FROM {RollupDimDay._meta.db_table} WHERE campaign_id = %s AND dimension = %s AND day >= %s AND day <= %s"
+
+_answered: ContextVar[dict[tuple[str, tuple[Any, ...]], list[Any]] | None] = ContextVar("answered", default=None)
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Inside, the same question is asked once: several panels want the same sums of the same moment."""
+    token = _answered.set({})
+    try:
+        yield
+    finally:
+        _answered.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +86,15 @@ def _hours(question: Question, span: Span) -> list[Any]:
 
 
 def _rows(sql: str, parameters: Sequence[Any]) -> list[Any]:
+    known, key = _answered.get(), (sql, tuple(parameters))
+    if known is not None and key in known:
+        return known[key]
     with connections[router.db_for_read(RollupHour)].cursor() as cursor:
         cursor.execute(sql, parameters)
         rows: list[Any] = cursor.fetchall()
-        return rows
+    if known is not None:
+        known[key] = rows
+    return rows
 
 
 def _named(sums: Sequence[Any]) -> dict[str, int]:

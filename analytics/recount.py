@@ -7,7 +7,7 @@ right in one moment of the database, so events that come meanwhile disturb nothi
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -16,12 +16,13 @@ from typing import Any
 from django.db import connections, models, router, transaction
 from django.db.models import Max, Min, Sum
 
-from analytics import attribution, buckets, outbox, periods, rollups
+from analytics import attribution, buckets, outbox, periods, retention, rollups, watch
 from analytics.buckets import Place, Sums
 from analytics.models import MEASURES, Campaign, Event, Kind, RefreshState, RollupDelta, RollupDimDay, RollupHour
 from queues.engine import log
 
 DAYS = 7
+DAYS_TOLD = 14
 LOCK = 7_203_612
 """Key of PostgreSQL's advisory lock: of two recounts at once one would repair what the other has."""
 
@@ -42,9 +43,14 @@ def run(*, now: datetime, days: int = DAYS, everything: bool = False) -> Checked
     counted = repaired = 0
     with _alone(LOCK), _alone(rollups.LOCK, when=everything):
         for campaign in Campaign.objects.order_by("pk").iterator(chunk_size=500):
+            wrong: list[Place] = []
+            seen = 0
             for first, last in _ranges(campaign, chance, now=now, days=days, everything=everything):
-                counted += (last - first).days + 1
-                repaired += check(campaign, first, last, at_once=everything)
+                seen += (last - first).days + 1
+                wrong += check(campaign, first, last, at_once=everything)
+            if seen:
+                _noted(watch.scope(campaign.pk), wrong, now=now)
+            counted, repaired = counted + seen, repaired + len(wrong)
     if repaired:
         while not rollups.refresh(now=now).complete:
             pass
@@ -54,8 +60,17 @@ def run(*, now: datetime, days: int = DAYS, everything: bool = False) -> Checked
     return Checked(counted, repaired)
 
 
-def check(campaign: Campaign, first: date, last: date, *, at_once: bool = False) -> int:
-    """Count local days of a campaign; returns how many rows were wrong. They are right after the next refresh.
+def _noted(scope: str, wrong: Sequence[Place], *, now: datetime) -> None:
+    """For the campaign's page."""
+    days = sorted({place.day.isoformat() for place in wrong})[:DAYS_TOLD]
+    RefreshState.objects.bulk_create([RefreshState(scope=scope)], ignore_conflicts=True)
+    RefreshState.objects.filter(scope=scope).update(checked_at=now, repaired=len(wrong), repaired_days=days)
+
+
+def check(campaign: Campaign, first: date, last: date, *, at_once: bool = False) -> list[Place]:
+    """Count local days of a campaign; returns the rows that were wrong. They are right after the next refresh.
+
+    Days whose raw events were removed, wholly or in part, are left as they are.
 
     `at_once`: right now, for many rows; the caller keeps refreshers away, which add to the same rows.
     """
@@ -64,6 +79,11 @@ def check(campaign: Campaign, first: date, last: date, *, at_once: bool = False)
         if connections[using].vendor == "postgresql" and len(connections[using].savepoint_ids) == 0:
             with connections[using].cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        # Asked in here: a removal moves it before it removes anything.
+        raw_from = Campaign.objects.values_list("raw_from", flat=True).get(pk=campaign.pk)
+        first = max(first, retention.checkable_from(raw_from))
+        if first > last:
+            return []
         reattribute(campaign, first, last)
         wanted = _raw(campaign, first, last)
         there = _summed(campaign, first, last)
@@ -80,7 +100,7 @@ def check(campaign: Campaign, first: date, last: date, *, at_once: bool = False)
     if wrong:
         days = sorted({str(place.day) for place in wrong})
         logger.warning("analytics.rollups_differed", campaign=campaign.pk, rows=len(wrong), days=days[:20])
-    return len(wrong)
+    return list(wrong)
 
 
 def reattribute(campaign: Campaign, first: date, last: date) -> int:
@@ -114,6 +134,7 @@ def _ranges(
     if ends["first"] is None:
         return
     first, last = (ends[name].astimezone(campaign.zone).date() for name in ("first", "last"))
+    first = max(first, retention.checkable_from(campaign.raw_from))
     today = now.astimezone(campaign.zone).date()
     start = first if everything else max(today - timedelta(days=days - 1), first)
     if last >= start:

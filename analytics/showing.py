@@ -31,6 +31,8 @@ class Shown:
     next_try_at: datetime | None = None
     source: str = "snapshot"
     attempts: int = 0
+    figures: str = ""
+    """The hash of the payload, if it is known: the same hash, the same drawing."""
     other_days: str = ""
     """Of figures that are not of the days asked for: which days they are of."""
 
@@ -46,12 +48,12 @@ def make(
     """The answer's figures if there are, else those of the snapshot, whatever has failed since. `waits`: somebody is
     fetching newer ones.
     """
-    payload, as_of, computed_at, source, attempts = None, None, None, "snapshot", 0
+    payload, as_of, computed_at, source, attempts, figures = None, None, None, "snapshot", 0, ""
     if isinstance(answer, Result):
         payload, as_of, computed_at, source = answer.payload, answer.as_of, now, "rollup"
-        attempts = answer.attempts
+        attempts, figures = answer.attempts, answer.figures
     elif row is not None and row.payload is not None and row.payload.get("campaign") == view.campaign_id:
-        payload, as_of, computed_at = row.payload, row.as_of, row.computed_at
+        payload, as_of, computed_at, figures = row.payload, row.as_of, row.computed_at, row.payload_hash
     code, reference, failures, next_try_at = "", "", 0, None
     if isinstance(answer, Failure):
         code, reference, attempts = answer.code, answer.reference, answer.attempts
@@ -101,5 +103,6 @@ def make(
         next_try_at,
         source,
         attempts,
+        figures,
         other,
     )

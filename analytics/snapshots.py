@@ -21,7 +21,7 @@ from analytics.guard import Answer, Failure, Result
 from analytics.models import PanelSnapshot
 from queues.engine.policy import RetryPolicy
 
-SCHEMA = 1
+SCHEMA = 2
 """Raise it when a payload changes its shape: what was stored in the old one is not shown in the new."""
 FLIGHT = timedelta(seconds=45)
 """After that a flight counts as lost (its process died)."""
@@ -114,10 +114,9 @@ def clean(*, now: datetime) -> int:
 
 
 def _figures(result: Result, now: datetime) -> dict[str, Any]:
-    text = json.dumps(result.payload, sort_keys=True)
     return {
         "payload": result.payload,
-        "payload_hash": hashlib.sha256(text.encode()).hexdigest(),
+        "payload_hash": result.figures,
         "as_of": result.as_of,
         "computed_at": now,
         "duration_ms": result.milliseconds,

@@ -39,7 +39,8 @@ def count(panel: str, outcome: str, *, now: datetime, attempts: int = 1, millise
         sums["count"] += 1
         sums["attempts"] += attempts
         sums["milliseconds"] += milliseconds
-        sums[column] += 1
+        if attempts:  # what was not even asked took no time, which would make the others look quick
+            sums[column] += 1
 
 
 def seen(panel: str, state: str, *, now: datetime) -> None:

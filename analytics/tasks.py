@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from analytics import mirror, recount, refreshing, rollups, snapshots, stats
+from analytics import delays, mirror, recount, refreshing, retention, rollups, snapshots, stats
 
 
 def refresh_rollups() -> int:
@@ -32,4 +32,14 @@ def check_rollups() -> int:
 def clean() -> dict[str, int]:
     """Delete snapshots, copies and statistics that nobody needs any more."""
     now = timezone.now()
-    return {"snapshots": snapshots.clean(now=now), "copies": mirror.clean(now=now), "stats": stats.clean(now=now)}
+    return {
+        "snapshots": snapshots.clean(now=now),
+        "copies": mirror.clean(now=now),
+        "stats": stats.clean(now=now),
+        "delays": delays.clean(now=now),
+    }
+
+
+def remove_old_events() -> int:
+    """Delete raw events that are kept no longer; their sums stay."""
+    return retention.remove(now=timezone.now())

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
+from analytics import delays, telling
 from analytics.models import RefreshState
-from queues.email import emails
-from queues.engine import log
+from analytics.panels.page import ALL, PANELS
 
 THRESHOLD = 3
 QUIET = timedelta(minutes=60)
 """No second alert of the same campaign within that time."""
 
-logger = log.get(__name__)
-
 
 def scope(campaign_id: int) -> str:
     """The name of a campaign's state."""
     return f"campaign:{campaign_id}"
+
+
+def matters(panels: Collection[str]) -> bool:
+    """Whether a delay of these panels is worth the banner: a main one, or a quarter of all."""
+    return any(ALL[name].key for name in panels if name in ALL) or len(panels) >= delays.SHARE * len(PANELS)
 
 
 def refreshed(*, campaign_id: int, name: str, failed: list[str], known: RefreshState | None, now: datetime) -> None:
@@ -34,6 +37,8 @@ def refreshed(*, campaign_id: int, name: str, failed: list[str], known: RefreshS
         if failed:
             rows.update(consecutive_failures=F("consecutive_failures") + 1)
             state = rows.select_for_update().get()
+            if state.consecutive_failures >= delays.TRIES and matters(failed):
+                delays.begin(campaign_id=campaign_id, now=now)
             if state.consecutive_failures >= THRESHOLD and state.alerted_at is None:
                 _alert(state, name, failed, now)
         else:
@@ -41,35 +46,13 @@ def refreshed(*, campaign_id: int, name: str, failed: list[str], known: RefreshS
             if state.consecutive_failures:
                 told = state.alerted_at is not None
                 rows.update(consecutive_failures=0, alerted_at=None, succeeded_at=now, recovered_at=now)
+                delays.end(campaign_id=campaign_id, now=now)
                 if told:
-                    _recovered(state, name, now)
+                    telling.recovered(scope=state.scope, name=name, now=now)
 
 
 def _alert(state: RefreshState, name: str, failed: list[str], now: datetime) -> None:
     if state.alert_sent_at is not None and now - state.alert_sent_at < QUIET:
         return
     RefreshState.objects.filter(pk=state.pk).update(alerted_at=now, alert_sent_at=now)
-    logger.error("analytics.refresh_failing", scope=state.scope, panels=failed, failures=state.consecutive_failures)
-    _mail(
-        f"Figures of “{name}” cannot be refreshed",
-        f"{state.consecutive_failures} refreshes in a row failed; panels: {', '.join(failed)}. Customers see the last "
-        "confirmed figures with their age.",
-        key=f"analytics:alert:{state.scope}:{now.isoformat()}",
-        now=now,
-    )
-
-
-def _recovered(state: RefreshState, name: str, now: datetime) -> None:
-    logger.info("analytics.refresh_recovered", scope=state.scope)
-    _mail(
-        f"Figures of “{name}” are up to date again",
-        f"All panels were refreshed at {now:%H:%M} UTC.",
-        key=f"analytics:recovery:{state.scope}:{now.isoformat()}",
-        now=now,
-    )
-
-
-def _mail(subject: str, text: str, *, key: str, now: datetime) -> None:
-    if settings.ALERT_EMAILS:
-        clean = " ".join(subject.split())
-        emails.enqueue(to=settings.ALERT_EMAILS, subject=clean, text=text, idempotency_key=key, now=now)
+    telling.failing(scope=state.scope, name=name, failed=failed, failures=state.consecutive_failures, now=now)

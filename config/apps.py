@@ -12,10 +12,12 @@ class RedriveConfig(AppConfig):
 
     def ready(self) -> None:
         """Wire what lies below."""
-        from config import checks, schedules  # noqa: F401  (checks register themselves)
+        from config import checks, objectives, schedules  # noqa: F401  (checks register themselves)
         from queues.engine import board, recurring
+        from queues.monitor import objective
 
         board.connect()
         recurring.fill(schedules.TABLE)
+        objective.fill(objectives.everything)
         # Sent for apps with models alone, so not for this one.
         post_migrate.connect(recurring.after_migrate, sender=apps.get_app_config("django_q"))

@@ -9,7 +9,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-APNS = ("APNS_KEY", "APNS_KEY_ID", "APNS_TEAM_ID", "APNS_TOPIC")
+from analytics.checks import events_stay_long_enough
+from notifications.checks import push_is_whole
 
 
 @register("redrive")
@@ -85,13 +86,6 @@ def stripe_is_whole() -> Iterator[CheckMessage]:
         yield Error("STRIPE_API_KEY is not a secret key; it begins with sk_ or rk_.", id="redrive.E012")
 
 
-def push_is_whole() -> Iterator[CheckMessage]:
-    """Apple's four settings come together."""
-    missing = [name for name in APNS if not getattr(settings, name)]
-    if missing and len(missing) < len(APNS):
-        yield Error(f"Apple push is half set: {', '.join(missing)} missing.", id="redrive.E013")
-
-
 def clock_is_safe() -> Iterator[CheckMessage]:
     """django-q2's numbers keep the order of DESIGN 3.2: drain (50 s), timeout, retry; and one attempt."""
     cluster = settings.Q_CLUSTER
@@ -109,5 +103,6 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     mail_leaves,
     stripe_is_whole,
     push_is_whole,
+    events_stay_long_enough,
     clock_is_safe,
 )

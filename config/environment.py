@@ -25,6 +25,7 @@ DEFAULT_RATE_LIMITS = {
     "checkout.address": (20, 3600),
     "push.user": (10, 3600),
     "push.campaign": (100, 3600),
+    "push.register": (60, 3600),
     "stripe.read": (50, 1),
 }
 """Name -> (units, window in seconds), DESIGN 3.4."""
@@ -83,6 +84,14 @@ def port(values: Mapping[str, str]) -> int:
     text = values.get("PORT") or "8000"
     if not text.isascii() or not text.isdigit() or len(text) > 5 or not 1 <= int(text) <= 65535:
         raise BadSetting("PORT", "expected a number from 1 to 65535")
+    return int(text)
+
+
+def number(values: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:
+    """Return a whole number within bounds."""
+    text = values.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or len(text) > 12 or not least <= int(text) <= most:
+        raise BadSetting(name, f"expected a number from {least} to {most}")
     return int(text)
 
 

@@ -21,6 +21,8 @@ class TrustedProxies:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         peer = request.META.get("REMOTE_ADDR", "")
+        # Said by whomever: a proxy on this machine that is not in TRUSTED_PROXIES must not pass for this machine.
+        setattr(request, "forwarded", any(name in request.META for name in FORWARDED))  # noqa: B010
         if is_trusted(peer):
             request.META["REMOTE_ADDR"] = client_address(peer=peer, claims=request.META.get(FORWARDED[0], ""))
         else:

@@ -193,6 +193,7 @@ SERVER_EMAIL = DEFAULT_FROM_EMAIL
 EMAIL_DELIVERY_URL = environment.words(ENVIRONMENT, "EMAIL_DELIVERY_URL", default="console://")
 RETENTION_BODIES_DAYS = environment.days(ENVIRONMENT, "RETENTION_BODIES_DAYS", default=30)
 RETENTION_ROWS_DAYS = environment.days(ENVIRONMENT, "RETENTION_ROWS_DAYS", default=90)
+RETENTION_EVENTS_DAYS = environment.days(ENVIRONMENT, "RETENTION_EVENTS_DAYS", default=400)  # analytics
 ANYMAIL_WEBHOOK_SECRET = ENVIRONMENT.get("ANYMAIL_WEBHOOK_SECRET", "")
 ANYMAIL = {"WEBHOOK_SECRET": ANYMAIL_WEBHOOK_SECRET} if ANYMAIL_WEBHOOK_SECRET else {}
 
@@ -203,12 +204,28 @@ STRIPE_API_BASE = ENVIRONMENT.get("STRIPE_API_BASE", "")
 # Where Stripe sends the customer after a checkout: a page of the product's, never an address the client names.
 CHECKOUT_RETURN_URL = ENVIRONMENT.get("CHECKOUT_RETURN_URL", "")
 STRIPE_WEBHOOK_SECRETS = environment.words(ENVIRONMENT, "STRIPE_WEBHOOK_SECRETS")
+STRIPE_SWEEP_CONNECTED = environment.flag(ENVIRONMENT, "STRIPE_SWEEP_CONNECTED")  # of a Connect platform: theirs too
+WEBHOOK_MAX_BYTES = environment.number(
+    ENVIRONMENT, "WEBHOOK_MAX_BYTES", default=512 * 1024, least=1024, most=100 * 1024 * 1024
+)
 VAPID_PRIVATE_KEY = ENVIRONMENT.get("VAPID_PRIVATE_KEY", "")
 FCM_CREDENTIALS = ENVIRONMENT.get("FCM_CREDENTIALS", "")
 APNS_KEY = ENVIRONMENT.get("APNS_KEY", "")
 APNS_KEY_ID = ENVIRONMENT.get("APNS_KEY_ID", "")
 APNS_TEAM_ID = ENVIRONMENT.get("APNS_TEAM_ID", "")
 APNS_TOPIC = ENVIRONMENT.get("APNS_TOPIC", "")
+# Where Google and Apple are; other addresses are for tests and for gateways.
+FCM_API_BASE = (ENVIRONMENT.get("FCM_API_BASE") or "https://fcm.googleapis.com").rstrip("/")
+APNS_API_BASE = (ENVIRONMENT.get("APNS_API_BASE") or "https://api.push.apple.com").rstrip("/")
+APNS_SANDBOX_API_BASE = (ENVIRONMENT.get("APNS_SANDBOX_API_BASE") or "https://api.sandbox.push.apple.com").rstrip("/")
+# Apps that devices may register for, and the categories of pushes that people choose from.
+PUSH_APPS = environment.words(ENVIRONMENT, "PUSH_APPS", default="default")
+PUSH_CATEGORIES = environment.words(ENVIRONMENT, "PUSH_CATEGORIES", default="news,orders,account")
+DEVICES_STALE_DAYS = environment.days(ENVIRONMENT, "DEVICES_STALE_DAYS", default=30)  # not seen for so long
+DEVICES_UNSEEN_DAYS = environment.days(ENVIRONMENT, "DEVICES_UNSEEN_DAYS", default=270)  # FCM itself forgets then
+DEVICES_FORGET_DAYS = environment.days(ENVIRONMENT, "DEVICES_FORGET_DAYS", default=30)  # an ended one's address
+DEVICES_INVALID_DAYS = environment.days(ENVIRONMENT, "DEVICES_INVALID_DAYS", default=90)
+DEVICES_REPLACED_DAYS = environment.days(ENVIRONMENT, "DEVICES_REPLACED_DAYS", default=180)
 ALERT_EMAILS = environment.words(ENVIRONMENT, "ALERT_EMAILS")
 ALERT_WEBHOOK_URL = ENVIRONMENT.get("ALERT_WEBHOOK_URL", "")
 

@@ -6,10 +6,15 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from queues.desk import live_page
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("config.accounts")),
+    path("admin/live/", admin.site.admin_view(live_page.numbers), name="desk-live"),  # before the admin's own catch-all
+    path("admin/monitor/", include("queues.desk.monitor_urls")),
     path("admin/", admin.site.urls),
     path("", include("queues.urls")),
+    path("", include("notifications.urls")),
     path("", include("payments.urls")),
     path("", include("analytics.urls")),
 ]

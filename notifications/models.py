@@ -30,7 +30,10 @@ class Installation(models.Model):
     last_seen_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["app", "installation_id"], name="installation_one_an_app")]
+        # Of each user: who merely knows the id of another's installation can do nothing with it.
+        constraints = [
+            models.UniqueConstraint(fields=["user", "app", "installation_id"], name="installation_one_of_a_user")
+        ]
         permissions = [("register_device", "Can register devices of one's own")]
 
     def __str__(self) -> str:
@@ -103,15 +106,18 @@ class PushDevice(models.Model):
     last_confirmed_at = models.DateTimeField(null=True, blank=True)
     """When the device itself last acknowledged a push."""
 
-    nonce_hash = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
-    """Of the proof the device has to echo."""
-    claimed_by = models.ForeignKey(Installation, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    """The installation of another user that asks for this address and has not echoed its nonce yet."""
+    proof_seed = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
+    """Of the nonce the device has to echo (`devices.verification`); a new one for each verification."""
+    proof_asked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    claims = models.BooleanField(default=False, db_default=False, editable=False)
+    """Asks for an address that another user's row holds: that one is `transferred` once this one echoed its nonce."""
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["app", "transport", "environment", "address_sha256"], name="device_one_row"
+                fields=["app", "transport", "environment", "address_sha256"],
+                condition=Q(claims=False),
+                name="device_one_row",
             ),
             models.UniqueConstraint(
                 fields=["installation", "transport"], condition=Q(status__in=LIVE), name="device_one_live"
@@ -119,9 +125,13 @@ class PushDevice(models.Model):
             models.CheckConstraint(condition=Q(status__in=DeviceStatus.values), name="device_known_status"),
         ]
         indexes = [
+            models.Index(fields=["address_sha256"], condition=Q(claims=True), name="device_claiming"),
             models.Index(fields=["last_seen_at"], condition=Q(status__in=LIVE), name="device_unseen"),
             models.Index(
                 fields=["status_changed_at"], condition=Q(status=DeviceStatus.INVALID), name="device_invalidated"
+            ),
+            models.Index(
+                fields=["status_changed_at"], condition=Q(status=DeviceStatus.UNREGISTERED), name="device_unregistered"
             ),
             models.Index(
                 fields=["quarantined_at"], condition=Q(quarantined_at__isnull=False), name="device_quarantined"

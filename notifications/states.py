@@ -52,6 +52,7 @@ class DeviceStatus(models.TextChoices):
 
 LIVE = (DeviceStatus.PENDING, DeviceStatus.ACTIVE, DeviceStatus.SUSPECT, DeviceStatus.STALE)
 """At most one address of an installation and transport is in one of these."""
+ENDED = (DeviceStatus.INVALID, DeviceStatus.UNREGISTERED)
 
 
 class Reason(models.TextChoices):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 
@@ -22,7 +23,7 @@ from queues.desk.api.email_forms import ProblemAnswer
 from queues.desk.api.fields import Strict, Whole, Word
 from queues.desk.api.owned import KEY
 from queues.desk.api.problems import Problem
-from queues.engine import limiter, log
+from queues.engine import limiter, log, remaining
 from queues.engine.outcomes import Outcome
 from queues.webhooks import stripe_api
 
@@ -80,20 +81,14 @@ class CheckoutAnswer(serializers.Serializer[Order]):
 
 
 class TooMany(Problem):
-    """429 with the headers that say which limit, and when again (draft-ietf-httpapi-ratelimit-headers-07)."""
+    """429 with the headers that say which limit, and when again."""
 
     def __init__(self, grant: limiter.Grant, *, now: datetime) -> None:
         limit, seconds = limiter.allowance(grant.limit)
         wait = max(math.ceil(((grant.until or now) - now).total_seconds()), 1)
         whose = "account" if grant.limit == "checkout.user" else "address"
         super().__init__("throttled", f"At most {limit} checkouts in {seconds // 60} minutes for one {whose}.")
-        self.headers = {
-            "Retry-After": str(wait),
-            "RateLimit-Limit": str(limit),
-            "RateLimit-Remaining": "0",
-            "RateLimit-Reset": str(wait),
-            "RateLimit-Policy": f"{limit};w={seconds}",
-        }
+        self.headers = {"Retry-After": str(wait), **rate_headers(limit=limit, left=0, reset=wait)}
 
 
 class Unavailable(Problem):
@@ -127,17 +122,15 @@ class Checkout(APIView):
         """An order and its session."""
         form = CheckoutForm(data=request.data)
         form.is_valid(raise_exception=True)
+        user, address = cast(User, request.user), network(request.META.get("REMOTE_ADDR", ""))
         try:
             begun = checkout.begin(
-                user=cast(User, request.user),
-                items=form.wished(),
-                key=_key(request),
-                address=network(request.META.get("REMOTE_ADDR", "")),
-                now=timezone.now(),
+                user=user, items=form.wished(), key=_key(request), address=address, now=timezone.now()
             )
         except (checkout.TooMany, catalogue.Refused, checkout.KeyConflict, checkout.Over, Outcome) as error:
             raise said(error) from error
-        answer = Response(CheckoutAnswer(begun.order).data, status=201)
+        left = remaining.of(checkout.limits_of(user=user, address=address), now=timezone.now())
+        answer = Response(CheckoutAnswer(begun.order).data, status=201, headers=_left_headers(left))
         if begun.repeated:
             answer["Idempotent-Replayed"] = "true"
         return answer
@@ -148,6 +141,22 @@ class Checkout(APIView):
         for name, value in getattr(exc, "headers", {}).items():
             response[name] = value
         return response
+
+
+def rate_headers(*, limit: int, left: int, reset: int) -> dict[str, str]:
+    """Of the limit that is nearest; the policy names all (draft-ietf-httpapi-ratelimit-headers-06, section 3)."""
+    policies = [limiter.allowance(name) for name in ("checkout.user", "checkout.address")]
+    return {
+        "RateLimit-Limit": str(limit),
+        "RateLimit-Remaining": str(left),
+        "RateLimit-Reset": str(reset),
+        "RateLimit-Policy": ", ".join(f"{units};w={seconds}" for units, seconds in policies),
+    }
+
+
+def _left_headers(left: Sequence[remaining.Remaining]) -> dict[str, str]:
+    nearest = min(left, key=lambda each: each.units)
+    return rate_headers(limit=nearest.limit, left=nearest.units, reset=nearest.reset_seconds)
 
 
 def network(address: str) -> str:

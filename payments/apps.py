@@ -11,9 +11,11 @@ class PaymentsConfig(AppConfig):
     verbose_name = "Payments"
 
     def ready(self) -> None:
-        """Register webhook handlers and e-mail types; give the groups their permissions after each migrate."""
-        from payments import handlers, mails, permissions, subscriptions  # noqa: F401  (handlers register themselves)
+        """Register handlers, e-mail types and what staff must see; give the groups their permissions after migrate."""
+        from payments import handlers, mails, navigation, permissions, subscriptions  # noqa: F401  (the handlers)
+        from queues.desk import concerns
         from queues.email import types
 
         types.register(mails.RECEIPT, mails.REFUND)
+        concerns.register(navigation.concern)
         post_migrate.connect(permissions.ensure, sender=self)

@@ -65,7 +65,7 @@ def begin(
     Raises TooMany, catalogue.Refused, KeyConflict, Over, or the outcome of Stripe's answer: then the same key may be
     used again, and nothing is made twice.
     """
-    limits = (Limit("checkout.user", str(user.pk)), Limit("checkout.address", address))
+    limits = limits_of(user=user, address=address)
     grant = limiter.take(limits)
     if not grant.granted:
         raise TooMany(grant)
@@ -82,6 +82,11 @@ def begin(
         raise
     order.refresh_from_db()
     return Begun(order=order, repeated=repeated)
+
+
+def limits_of(*, user: AbstractBaseUser, address: str) -> tuple[Limit, Limit]:
+    """What every request counts against."""
+    return Limit("checkout.user", str(user.pk)), Limit("checkout.address", address)
 
 
 def _order(

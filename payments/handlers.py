@@ -1,6 +1,7 @@
 """What Stripe's events mean for orders. Registered when the app is ready; each runs in a transaction of its own.
 
-Every one of them begins by locking the order. Nothing depends on the order in which they come, nor on how often.
+Every one of them begins by locking the order. Nothing depends on the order in which they come, nor on how often. Events
+of connected accounts are not ours: whoever owns one could pay himself under an order's reference.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ PAID = frozenset({"paid", "no_payment_required"})
 @handlers.on("checkout.session.completed", "checkout.session.async_payment_succeeded")
 def session_completed(event: Event, fetched: Any) -> None:
     """The customer has finished a checkout; with most methods that means paid."""
-    book_session(event.object, now=timezone.now())
+    if not event.account:
+        book_session(event.object, now=timezone.now())
 
 
 def book_session(session: Mapping[str, Any], *, now: datetime) -> None:
@@ -51,7 +53,7 @@ def book_session(session: Mapping[str, Any], *, now: datetime) -> None:
 def payment_succeeded(event: Event, fetched: Any) -> None:
     """The money has come; said beside `checkout.session.completed`, before or after it."""
     intent = event.object
-    reference = lookup.reference_in(intent)
+    reference = lookup.reference_of(event)
     if not reference:
         return
     order, now = orders.locked(reference), timezone.now()
@@ -71,7 +73,7 @@ def payment_succeeded(event: Event, fetched: Any) -> None:
 @handlers.on("checkout.session.expired")
 def session_expired(event: Event, fetched: Any) -> None:
     """Nobody paid in time."""
-    order = orders.locked(lookup.reference_in(event.object))
+    order = orders.locked(lookup.reference_of(event))
     if order is not None:
         orders.expire(order, now=timezone.now())
 
@@ -79,7 +81,7 @@ def session_expired(event: Event, fetched: Any) -> None:
 @handlers.on("checkout.session.async_payment_failed", "payment_intent.canceled")
 def payment_over(event: Event, fetched: Any) -> None:
     """It will not be paid any more."""
-    order = orders.locked(lookup.reference_in(event.object))
+    order = orders.locked(lookup.reference_of(event))
     if order is not None:
         orders.cancel(order, now=timezone.now())
 
@@ -87,7 +89,7 @@ def payment_over(event: Event, fetched: Any) -> None:
 @handlers.on("payment_intent.payment_failed")
 def payment_declined(event: Event, fetched: Any) -> None:
     """One attempt failed; the checkout is still open."""
-    order = orders.locked(lookup.reference_in(event.object))
+    order = orders.locked(lookup.reference_of(event))
     if order is not None:
         error: Mapping[str, Any] = event.object.get("last_payment_error") or {}
         orders.declined(order, words=str(error.get("message") or error.get("code") or "declined"))

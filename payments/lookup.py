@@ -36,8 +36,15 @@ def reference_in(found: Mapping[str, Any]) -> str:
     return str(metadata.get(METADATA) or "")[:100] if isinstance(metadata, Mapping) else ""
 
 
+def reference_of(event: Event) -> str:
+    """The same of an event's object; "" if it happened in a connected account, whose owner writes what he likes."""
+    return "" if event.account else reference_in(event.object)
+
+
 def owner(event: Event) -> Owner:
     """The order that the event's refund, dispute or charge belongs to. Raises what Stripe's answer means."""
+    if event.account:
+        return Owner()  # a connected account's payment: not from our checkout
     found = event.object
     is_charge = found.get("object") == "charge"
     intent = identity(found.get("payment_intent"))
@@ -46,8 +53,6 @@ def owner(event: Event) -> Owner:
         return Owner(reference=carried, ours=True)
     if known := _known(intent, charge, found):
         return known
-    if event.account:
-        return Owner()  # a connected account's payment: not from our checkout
     return _asked(intent, charge)
 
 
@@ -60,14 +65,14 @@ def owner_and_refunds(event: Event) -> Owner:
     if isinstance(held, Mapping) and held.get("data") and not held.get("has_more"):
         return replace(found, refunds=tuple(held["data"]))
     charge = identity(event.object.get("id"))
-    return replace(found, refunds=tuple(listed("/v1/refunds", {"charge": charge}, account=event.account)))
+    return replace(found, refunds=tuple(listed("/v1/refunds", {"charge": charge})))
 
 
-def listed(path: str, params: Mapping[str, Any], *, account: str = "") -> Iterator[Mapping[str, Any]]:
+def listed(path: str, params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Every object of one of Stripe's lists, page after page. Raises the outcomes of `stripe_api`."""
     after: dict[str, str] = {}
     while True:
-        page = stripe_api.get(path, params={**params, "limit": 100, **after}, account=account)
+        page = stripe_api.get(path, params={**params, "limit": 100, **after})
         yield from page["data"]
         if not page.get("has_more") or not page["data"]:
             return

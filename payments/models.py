@@ -225,6 +225,8 @@ class StripeRequest(models.Model):
     key_sent_at = models.DateTimeField(null=True)
     """When the present key went out first."""
     last_sent_at = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(null=True)
+    """When it was there: with `created_at`, how long it took."""
     busy_until = models.DateTimeField(null=True)
     """One caller at a time; the others wait for its answer."""
     look_first = models.BooleanField(default=False)
@@ -232,6 +234,7 @@ class StripeRequest(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["operation", "subject"], name="striperequest_once")]
+        indexes = [models.Index(fields=["operation", "created_at"], name="striperequest_created")]
 
     def __str__(self) -> str:
         return self.idempotency_key

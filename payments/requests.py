@@ -84,7 +84,7 @@ def once(creation: Creation, *, clock: Callable[[], datetime] = timezone.now) ->
         _mine(row).update(busy_until=None)
         raise
     with transaction.atomic():
-        if _mine(row).update(resource=found["id"], busy_until=None, last_words=""):
+        if _mine(row).update(resource=found["id"], answered_at=clock(), busy_until=None, last_words=""):
             creation.keep(found)
 
 

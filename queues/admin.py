@@ -1,6 +1,7 @@
 """Gathers the admin classes that the rooms of queues define."""
 
 from queues.desk import (
+    alerts_admin,
     email_admin,
     foreign_admin,
     groups_admin,
@@ -13,6 +14,7 @@ from queues.desk import (
 )
 
 __all__ = [
+    "alerts_admin",
     "email_admin",
     "foreign_admin",
     "groups_admin",

@@ -10,10 +10,27 @@ from queues.engine.failure_groups import FailureGroup
 from queues.engine.heartbeats import Heartbeat
 from queues.engine.limiter import RateCounter
 from queues.engine.pauses import Pause
+from queues.engine.revisions import Revision
 from queues.engine.tombstones import Tombstone
+from queues.monitor.models import (
+    Alert,
+    AlertDelivery,
+    Incident,
+    PauseSpan,
+    QueueMinute,
+    Recovery,
+    ScheduleState,
+    Silence,
+    SloHour,
+    SloMinute,
+    StaleMinute,
+    Watermark,
+)
 from queues.webhooks.models import HandlerRun, ReceiptCount, SweepCursor, SweepDay, WebhookEvent
 
 __all__ = [
+    "Alert",
+    "AlertDelivery",
     "ApiToken",
     "Attachment",
     "AttachmentUse",
@@ -23,17 +40,28 @@ __all__ = [
     "FailureGroup",
     "HandlerRun",
     "Heartbeat",
+    "Incident",
     "LedgerEntry",
     "LedgerItem",
     "Operation",
     "Pause",
+    "PauseSpan",
     "Portion",
+    "QueueMinute",
     "RateCounter",
     "ReceiptCount",
+    "Recovery",
+    "Revision",
+    "ScheduleState",
+    "Silence",
+    "SloHour",
+    "SloMinute",
+    "StaleMinute",
     "Suppression",
     "SweepCursor",
     "SweepDay",
     "Tombstone",
     "TrackingEvent",
+    "Watermark",
     "WebhookEvent",
 ]

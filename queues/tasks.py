@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from django.utils import timezone
 
-from queues.desk import ledger
+from queues.desk import ledger, ledger_rule
 from queues.desk.bulk import run
 from queues.email import retention, tracking
 from queues.engine import heartbeats, limiter, registry, residence, transitions
+from queues.monitor import depth, evaluate, recovery, rollup, schedules
 
 RESIDENT = timedelta(seconds=45)
 """How long a drain stays for items that fall due meanwhile; with its ending (42 s) below the time-out (90 s)."""
@@ -57,9 +59,41 @@ def carry_on_operations() -> int:
     return run.carry_on(stay=RESIDENT)
 
 
+def measure() -> dict[str, int]:
+    """Bring the counts of all objectives up to now; note how queues stand and which failures are over."""
+    now = timezone.now()
+    depth.sample(now=now)
+    recovery.look(now=now)
+    return rollup.run(now=now)
+
+
+def clean_measures() -> int:
+    """Delete minutes, hours and samples that are past their time."""
+    now = timezone.now()
+    return rollup.clean(now=now) + depth.clean(now=now)
+
+
+def schedule_ran(task: Any) -> None:
+    """Note how a run of a schedule went (`recurring.HOOK`)."""
+    if task.group and task.started and task.stopped:
+        said = {"started_at": task.started, "stopped_at": task.stopped, "succeeded": bool(task.success)}
+        schedules.ran(name=task.group, words=str(task.result or ""), **said)
+
+
 def note_ledger_head() -> int:
     """Write the ledger's length and last digest to the log, where nobody can take its end away."""
     return ledger.note_head()[0]
+
+
+def evaluate_alerts() -> dict[str, int]:
+    """Look at every alert rule, and tell."""
+    done = evaluate.everything(now=timezone.now())
+    return {"rules": done.rules, "written": done.written, "sent": done.sent}
+
+
+def verify_ledger() -> str:
+    """Walk the ledger's chain, and tell if it is not whole."""
+    return ledger_rule.verify(now=timezone.now())
 
 
 def forget_heartbeats() -> int:

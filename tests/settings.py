@@ -19,6 +19,8 @@ KNOWN = {
     **dict.fromkeys(("REDIS_URL", "DEBUG", "DEMO", "ALLOWED_HOSTS", "TRUSTED_PROXIES", "RATE_LIMITS"), ""),
     **dict.fromkeys(("STRIPE_API_KEY", "STRIPE_API_BASE", "METRICS_TOKEN", "PRIVATE_HOSTS_ALLOWED"), ""),
     **dict.fromkeys(("ALERT_EMAILS", "ALERT_WEBHOOK_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"), ""),
+    **dict.fromkeys(("FCM_CREDENTIALS", "APNS_KEY", "APNS_KEY_ID", "APNS_TEAM_ID", "APNS_TOPIC"), ""),
+    **dict.fromkeys(("FCM_API_BASE", "APNS_API_BASE", "APNS_SANDBOX_API_BASE"), ""),
     "VAR_DIR": str(TEST_VAR),
     "BASE_URL": "http://localhost:8000",
     "DEFAULT_FROM_EMAIL": "Redrive <redrive@example.com>",

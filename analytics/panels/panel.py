@@ -100,6 +100,7 @@ def compare(question: Question, sums: dict[str, int] | None = None) -> Compared:
         "basis": "full period" if whole_period else "same hours",
         "from": previous.first.isoformat(),
         "to": previous.last.isoformat(),
+        "days": periods.words(previous.first, previous.last),
         "words": _basis(question, cut, whole_period=whole_period),
     }
     return Compared(sums, now, before, told)

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from analytics import charts, freshness, periods, words
 from analytics.board import Board
 from analytics.charts import Point
+from analytics.drawn import BODIES
 from analytics.figures import FIGURES
 from analytics.panels.days import SHOWN
 from analytics.panels.values import COLUMNS, SORTS
@@ -121,6 +122,7 @@ def lines(shown: Shown) -> list[dict[str, Any]]:
                 value := each["values"][place] if each["values"] else None,
                 "no figures" if value is None else words.figure(value, UNITS[name], currency),
                 each["open"],
+                each["delayed"],
             )
             for each in days
         ]
@@ -152,9 +154,9 @@ def day_cells(each: Mapping[str, Any], currency: str) -> list[str]:
 @register.simple_tag(takes_context=True)
 def body(context: Any, shown: Shown) -> SafeString:
     """A panel's figures; if drawing them fails, a calm message, and the rest of the page as it is."""
-    parts = {"shown": shown, "payload": shown.payload, "board": context["board"], "header": context["header"]}
+    parts = {"shown": shown, "payload": shown.payload, "header": context["header"]}
     try:
-        return loader.render_to_string(shown.panel.template, parts)
+        return BODIES.get(shown.view.key, shown.figures, lambda: loader.render_to_string(shown.panel.template, parts))
     except Exception:  # a bug in one panel's drawing must not take the page
         logger.exception("analytics.drawing_failed", panel=shown.panel.name)
         return mark_safe('<p class="panel-cause">We could not draw this panel. We have been told.</p>')
@@ -175,6 +177,12 @@ def with_option(context: Any, shown: Shown, name: str, value: str) -> str:
     query = "".join(f"&{urlencode({f'{shown.panel.name}.{key}': text})}" for key, text in chosen.items() if text)
     page = reverse("analytics:campaign", args=[context["header"].id])
     return f"{page}?{shown.view.days}{query}#panel-{shown.panel.name}"
+
+
+@register.filter
+def any_delayed(payload: Mapping[str, Any]) -> bool:
+    """Whether figures were late on one of the days."""
+    return any(each["delayed"] for each in payload["days"])
 
 
 @register.filter

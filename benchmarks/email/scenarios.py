@@ -78,7 +78,7 @@ SCENARIOS = (
     Scenario(
         "slow",
         "The server needs 20 ms a mail",
-        200,
+        600,
         throughput.drain,
         [Row(contender, options=SLOW) for contender in (REDRIVE, POST_OFFICE, DJANGO_MAILER, RAW, RAW_TEN)],
     ),

@@ -201,17 +201,9 @@ class Migration(migrations.Migration):
                 ("last_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("last_successful_send_at", models.DateTimeField(blank=True, null=True)),
                 ("last_confirmed_at", models.DateTimeField(blank=True, null=True)),
-                ("nonce_hash", models.CharField(blank=True, db_default="", default="", editable=False, max_length=64)),
-                (
-                    "claimed_by",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="+",
-                        to="notifications.installation",
-                    ),
-                ),
+                ("proof_seed", models.CharField(blank=True, db_default="", default="", editable=False, max_length=32)),
+                ("proof_asked_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("claims", models.BooleanField(db_default=False, default=False, editable=False)),
                 (
                     "installation",
                     models.ForeignKey(
@@ -361,11 +353,17 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="installation",
-            constraint=models.UniqueConstraint(fields=("app", "installation_id"), name="installation_one_an_app"),
+            constraint=models.UniqueConstraint(
+                fields=("user", "app", "installation_id"), name="installation_one_of_a_user"
+            ),
         ),
         migrations.AddConstraint(
             model_name="preference",
             constraint=models.UniqueConstraint(fields=("user", "category"), name="preference_one_a_category"),
+        ),
+        migrations.AddIndex(
+            model_name="pushdevice",
+            index=models.Index(condition=models.Q(("claims", True)), fields=["address_sha256"], name="device_claiming"),
         ),
         migrations.AddIndex(
             model_name="pushdevice",
@@ -384,6 +382,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="pushdevice",
             index=models.Index(
+                condition=models.Q(("status", "unregistered")),
+                fields=["status_changed_at"],
+                name="device_unregistered",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="pushdevice",
+            index=models.Index(
                 condition=models.Q(("quarantined_at__isnull", False)),
                 fields=["quarantined_at"],
                 name="device_quarantined",
@@ -392,7 +398,9 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="pushdevice",
             constraint=models.UniqueConstraint(
-                fields=("app", "transport", "environment", "address_sha256"), name="device_one_row"
+                condition=models.Q(("claims", False)),
+                fields=("app", "transport", "environment", "address_sha256"),
+                name="device_one_row",
             ),
         ),
         migrations.AddConstraint(

@@ -46,6 +46,8 @@ class Address:
     auth: str = ""
     vapid_key_thumbprint: str = ""
     registered_at: datetime | None = None
+    platform: str = ""
+    """The installation's: FCM reaches iOS and browsers with keys of their own, so their lanes are apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +89,16 @@ class Answer:
     lane_for: timedelta | None = None
     """How long it stops; None: until staff resume it."""
     extra: dict[str, Any] = field(default_factory=dict)
+    """`environment`: the other one of Apple's, which took the push: the address belongs there."""
 
 
 class Carrier(Protocol):
     """One way to reach devices. Made once a process, used by many threads."""
 
     def credential(self, address: Address) -> str:
-        """The thumbprint of what it would send with; "" if it is not set up (then `send` answers STOP)."""
+        """What its lane is named by: the thumbprint of what it would send with, and where that is not one service,
+        to whom (`thumbprint@host`). "" if it is not set up (then `send` answers STOP). At most 64 characters.
+        """
         ...
 
     def send(self, message: Message, address: Address) -> Answer:

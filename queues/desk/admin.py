@@ -2,8 +2,11 @@
 
     /                 the list            /<id>/change/    one item: facts, why it waits, history, contents
     /act/<act>/       GET shows what the act would touch (`?id=…` or the list's filter), POST does it
+    /<id>/unmask/     POST shows what the item carries, and records it
+    /<id>/edit/       edit and redrive, where the queue lets something be edited
+    /live/            the rows and numbers of a list as they are now, for its page
 
-Nothing is edited here. Acts are never Django or Unfold actions: those can run on a GET.
+Nothing else is edited here. Acts are never Django or Unfold actions: those can run on a GET.
 """
 
 from __future__ import annotations
@@ -24,7 +27,23 @@ from django.views.decorators.http import require_GET, require_http_methods
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from queues.desk import act_page, acts, export_page, faces, listing, marks, permissions, timeline, waiting
+from queues.desk import (
+    act_page,
+    acts,
+    differences,
+    edit_page,
+    edits,
+    export_page,
+    faces,
+    listing,
+    live_page,
+    marks,
+    permissions,
+    privacy,
+    timeline,
+    unmask_page,
+    waiting,
+)
 from queues.desk.selection import ID_MAX
 from queues.engine import registry
 from queues.engine.item import QueueItem
@@ -59,8 +78,12 @@ class QueueItemAdmin(ModelAdmin):
         return []
 
     def contents(self, request: HttpRequest, item: Any) -> dict[str, Any]:
-        """What the page's template needs to show the contents."""
+        """What the page's template needs to show the contents; bodies only if `self.sees(request, item)`."""
         return {}
+
+    def sees(self, request: HttpRequest, item: Any) -> bool:
+        """Whether this person asked to see what the item carries, and may."""
+        return privacy.granted(request, model=self.model, item_id=item.pk)
 
     # --- permissions -------------------------------------------------------------------------------------------------
 
@@ -88,7 +111,10 @@ class QueueItemAdmin(ModelAdmin):
             self._url("", self.changelist_view, "changelist"),
             self._url("act/<slug:act_name>/", self.act_view, "act"),
             self._url("export/", self.export_view, "export"),
+            self._url("live/", self.live_view, "live"),
             self._url("<int:item_id>/change/", self.item_view, "change"),
+            self._url("<int:item_id>/unmask/", self.unmask_view, "unmask"),
+            *([self._url("<int:item_id>/edit/", self.edit_view, "edit")] if self.face.editor else []),
             *self.further_urls(),
         ]
 
@@ -132,11 +158,16 @@ class QueueItemAdmin(ModelAdmin):
             "desk_permitted": fitting or [act for act in permitted if act.on_purged == chosen.purged],
             "desk_acts": fitting,
             "desk_act_base": self.address("act", "x").removesuffix("x/"),
+            "desk_live_url": self.address("live"),
             "desk_filter": urlencode(kept),
             "desk_filter_pairs": kept,
         }
         response: HttpResponse = super().changelist_view(request, extra | (extra_context or {}))
         shown = getattr(response, "context_data", None) or {}
+        rows = getattr(shown.get("cl"), "result_list", [])
+        # Only the first page, which is in the order of ids unless it is of dead letters, can say what came since.
+        first = not (request.GET.get(listing.AFTER) or request.GET.get(listing.BEFORE))
+        shown["desk_top"] = max((row.pk for row in rows), default=0) if first else 0
         if getattr(shown.get("cl"), "mistake", None):
             response.status_code = 400
         return response
@@ -164,9 +195,9 @@ class QueueItemAdmin(ModelAdmin):
         return self.face.title(item)
 
     @display(description="tries")
-    def tries(self, item: QueueItem) -> str:
-        """Since the last redrive."""
-        return str(item.attempts)
+    def tries(self, item: QueueItem) -> SafeString:
+        """Since the last redrive. Says which row it is, for the page that keeps it up to date."""
+        return format_html('<span data-item="{}">{}</span>', item.pk, item.attempts)
 
     @display(description="last cause")
     def cause(self, item: QueueItem) -> SafeString:
@@ -210,11 +241,26 @@ class QueueItemAdmin(ModelAdmin):
             "facts": [*self.details(item), *self._facts(item, now)],
             "events": timeline.of(item, queue=self.queue.name, reported=self.reported(item)),
             "desk_acts": [act for act in self.permitted(request) if not act.hinders(item, now)],
+            **self._private(request, item),
             "desk_act_base": self.address("act", "x").removesuffix("x/"),
             "list_url": self.address("changelist"),
             **self.contents(request, item),
         }
         return TemplateResponse(request, self.item_template, context)
+
+    def _private(self, request: HttpRequest, item: QueueItem) -> dict[str, Any]:
+        """What depends on whether this person sees the contents: the edits, and the ways to see and to edit."""
+        seen, token = self.sees(request, item), request.GET.get(privacy.PARAMETER, "")
+        editor = self.face.editor
+        may_edit = permissions.may(request.user, "edit", self.model) and not edits.hinders(item, editor)
+        kept = f"?{urlencode({privacy.PARAMETER: token})}" if seen else ""
+        return {
+            "seen": seen,
+            "may_unmask": permissions.may(request.user, "view_payload", self.model),
+            "unmask_url": self.address("unmask", item.pk),
+            "edit_url": self.address("edit", item.pk) + kept if may_edit else "",
+            "edits": differences.of_item(queue=self.queue.name, item_id=item.pk, editor=editor, seen=seen),
+        }
 
     def _facts(self, item: QueueItem, now: datetime) -> list[tuple[str, Any]]:
         retries = self.queue.policy.max_retries if item.max_retries is None else item.max_retries
@@ -244,6 +290,18 @@ class QueueItemAdmin(ModelAdmin):
     def act_view(self, request: HttpRequest, act_name: str) -> HttpResponse:
         """What the act would touch; then, with a reason, the act."""
         return require_http_methods(["GET", "POST"])(act_page.view)(request, act_name, desk=self)
+
+    def unmask_view(self, request: HttpRequest, item_id: int) -> HttpResponse:
+        """Show what the item carries; a GET is its page."""
+        return require_http_methods(["GET", "POST"])(unmask_page.view)(request, item_id, desk=self)
+
+    def edit_view(self, request: HttpRequest, item_id: int) -> HttpResponse:
+        """Other contents, then back to work."""
+        return require_http_methods(["GET", "POST"])(edit_page.view)(request, item_id, desk=self)
+
+    def live_view(self, request: HttpRequest) -> HttpResponse:
+        """The list as it is now, for the page that shows it."""
+        return require_GET(live_page.rows)(request, desk=self)
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """The list as a file."""

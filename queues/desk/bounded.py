@@ -6,12 +6,12 @@ of milliseconds, after which the database gives it up.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from django.core.paginator import Paginator
 from django.db import OperationalError, connections, models, transaction
@@ -34,10 +34,14 @@ class Count:
 
     number: int | None
     capped: bool = False
+    estimated: bool = False
+    """The database's guess: it was not counted."""
 
     def __str__(self) -> str:
         if self.number is None:
             return "many"
+        if self.estimated:
+            return f"≈ {self.number:,}"
         return f"{self.number:,}+" if self.capped else f"{self.number:,}"
 
     def __bool__(self) -> bool:
@@ -58,28 +62,26 @@ def budget(using: str, *, milliseconds: int = BUDGET_MS) -> Iterator[None]:
         raise TookTooLong from error
 
 
-def count(rows: models.QuerySet[models.Model], *, cap: int = CAP, milliseconds: int = BUDGET_MS) -> Count:
-    """How many rows, looking at `cap` + 1 of them at most."""
+def count(
+    rows: models.QuerySet[models.Model], *, cap: int = CAP, milliseconds: int = BUDGET_MS, or_estimate: bool = False
+) -> Count:
+    """How many rows, looking at `cap` + 1 of them at most; what takes too long is estimated, if that is wanted."""
     try:
         with budget(rows.db, milliseconds=milliseconds):
             number = rows.order_by()[: cap + 1].count()
     except TookTooLong:
-        return Count(None)
+        return estimate(rows) if or_estimate else Count(None)
     return Count(min(number, cap), capped=number > cap)
 
 
-def counts(*rows: models.QuerySet[Any], cap: int | None = None, milliseconds: int = BUDGET_MS) -> list[Count]:
-    """Several counts of one table in one statement. What takes too long leaves all of them unknown."""
-    limit = CAP if cap is None else cap
-    parts = {f"count_{place}": Capped(each.order_by().values("pk")[: limit + 1]) for place, each in enumerate(rows)}
-    table = rows[0].model._default_manager.order_by()
-    try:
-        with budget(rows[0].db, milliseconds=milliseconds):
-            # Hung on whichever row is there; an empty table has none, and nothing to count.
-            numbers = table.annotate(**parts).values_list(*parts).first() or (0,) * len(rows)
-    except TookTooLong:
-        return [Count(None)] * len(rows)
-    return [Count(min(number, limit), capped=number > limit) for number in numbers]
+def estimate(rows: models.QuerySet[models.Model]) -> Count:
+    """What the planner expects, to two digits: it knows no more. Unknown on a database that does not say."""
+    if connections[rows.db].vendor != "postgresql":
+        return Count(None)
+    plan = json.loads(rows.order_by().values("pk").explain(format="json"))
+    expected = int(plan[0]["Plan"]["Plan Rows"])
+    step = 10 ** max(len(str(expected)) - 2, 0)
+    return Count(round(expected / step) * step, estimated=True)
 
 
 class Capped(models.Subquery):

@@ -1,85 +1,113 @@
-"""What the commands `redrive` and `purge` share: the selection as options, the act with its preview and its report."""
+"""One act of staff from a shell: its preview, the act at once or as an operation, its report.
+
+`redrive`, `purge` and `queues <act>` are this; the ledger names the system's user.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from queues.desk import acts, grammar, operations, plans
+from queues.desk import acts, command_words, operations, plans
+from queues.desk.bulk import freeze, run
+from queues.desk.operations import Actor
 from queues.desk.selection import Selection
-from queues.engine import registry
-from queues.engine.states import Status
 
 
 class ActCommand(BaseCommand):
-    """One act of staff from a shell; the ledger names the system's user."""
+    """A command that is one act."""
 
     act = ""
     default_status = ""
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Which items, and why."""
-        parser.add_argument("queue", help="the queue's name, as `manage.py queues` shows it")
-        parser.add_argument("--id", type=int, nargs="+", default=[], dest="ids", metavar="ID", help="these items")
-        parser.add_argument("--status", default=self.default_status, choices=["waiting", *Status.values])
-        parser.add_argument("--type", default="", dest="kind", help="of this type only")
-        parser.add_argument("--code", default="", help="with this last cause only, for example 'smtp 451'")
-        parser.add_argument(
-            "--filter",
-            "--search",
-            default="",
-            dest="search",
-            help="as in the list's search box: error:timeout age>1h, or an exact recipient, key or the like",
-        )
-        parser.add_argument("--reason", default="", help="why; it goes into the ledger")
-        parser.add_argument("--dry-run", action="store_true", help="only say what would be touched")
+        command_words.add_selection(parser, status=self.default_status)
+        command_words.add_act(parser, acts.get(self.act))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Show or do it, a thousand items at a time until none is left."""
-        try:
-            model = registry.get(options["queue"]).model
-        except LookupError as error:
-            raise CommandError(str(error)) from error
-        fields = ("status", "kind", "code", "search")
-        selection = Selection(ids=tuple(options["ids"]), **{name: options[name] for name in fields})
-        try:
-            selection.check(model)
-        except grammar.Mistake as mistake:
-            raise CommandError(f"{mistake}\n  {selection.search}\n  {'^':>{mistake.at}}") from mistake
-        if options["dry_run"]:
-            self._preview(options["queue"], selection)
+        """Show it, or do it."""
+        perform(self, acts.get(self.act), options)
+
+
+def perform(command: BaseCommand, act: acts.Act, options: dict[str, Any]) -> None:
+    """Show or do the act. Raises CommandError."""
+    selection = command_words.selection_of(options)
+    given = {parameter.name: options[parameter.name] for parameter in act.parameters}
+    with command_words.refused():
+        if options["plan"]:
+            _as_planned(command, act, options, given)
             return
-        if not options["reason"].strip():
-            raise CommandError("Say why with --reason: it goes into the ledger.")
-        self._do(options["queue"], selection, options["reason"])
+        if selection == Selection():
+            raise CommandError(f"Say what to {act.name}: --id, --status, --type, --code or --filter.")
+        if options["dry_run"]:
+            _preview(command, act, options, selection)
+        elif options["pace"]:
+            _as_operation(command, act, options, selection, given)
+        else:
+            _at_once(command, act, options, selection, given)
 
-    def _preview(self, queue: str, selection: Selection) -> None:
-        plan = plans.make(act=acts.get(self.act), queue=queue, selection=selection, now=timezone.now())
-        more = " (and more behind them)" if plan.more else ""
-        self.stdout.write(f"Would be {plan.act.done}: {plan.count}{more}. Nothing was changed.")
-        self._left(plan.left)
 
-    def _do(self, queue: str, selection: Selection, reason: str) -> None:
-        done, below, go_on = 0, None, True
-        left: Counter[str] = Counter()
-        while go_on:
-            result = operations.act_on(
-                act=self.act,
-                queue=queue,
-                selection=selection,
-                actor=operations.Actor.shell(),
-                reason=reason,
-                now=timezone.now(),
-                below=below,
-            )
-            done, below, go_on = done + result.done, result.lowest, result.more
-            left |= Counter(result.left)
-        self.stdout.write(f"{acts.get(self.act).done.capitalize()}: {done}.")
-        self._left(left)
+def _preview(command: BaseCommand, act: acts.Act, options: dict[str, Any], selection: Selection) -> None:
+    plan = plans.make(act=act, queue=options["queue"], selection=selection, now=timezone.now())
+    more = " (and more behind them)" if plan.more else ""
+    command.stdout.write(f"Would be {act.done}: {plan.count}{more}. Nothing was changed.")
+    _left(command, plan.left)
+    if options["save_plan"]:
+        Path(options["save_plan"]).write_text(plans.seal(plan, for_user=None))
+        command.stdout.write(f"The plan is kept for an hour: --plan {options['save_plan']} does exactly this.")
 
-    def _left(self, left: Any) -> None:
-        for why, count in sorted(left.items()):
-            self.stdout.write(f"Left alone: {count} {why}.")
+
+def _as_planned(command: BaseCommand, act: acts.Act, options: dict[str, Any], given: dict[str, Any]) -> None:
+    try:
+        sealed = Path(options["plan"]).read_text()
+    except (OSError, ValueError) as error:
+        raise CommandError(f"The plan cannot be read: {error}") from error
+    plan = plans.unseal(sealed.strip(), act=act.name, queue=options["queue"], for_user=None)
+    said: dict[str, Any] = {"reason": command_words.reason_of(options), "now": timezone.now(), "given": given}
+    result = operations.perform(plan=plan, actor=Actor.shell(), **said)
+    command.stdout.write(f"{act.done.capitalize()}: {result.done}.")
+    _left(command, result.left)
+
+
+def _as_operation(
+    command: BaseCommand, act: acts.Act, options: dict[str, Any], selection: Selection, given: dict[str, Any]
+) -> None:
+    actor, reason = Actor.shell(), command_words.reason_of(options)
+    made = freeze.prepare(act=act.name, queue=options["queue"], selection=selection, actor=actor, now=timezone.now())
+    how: dict[str, Any] = {"pace": options["pace"], "canary": not options["no_canary"], "given": given}
+    run.start(operation_id=made.pk, actor=actor, reason=reason, now=timezone.now(), **how)
+    command.stdout.write(f"Operation {made.pk} was started: {made.planned} items, {options['pace']} a minute.")
+    _left(command, made.left)
+
+
+def _at_once(
+    command: BaseCommand, act: acts.Act, options: dict[str, Any], selection: Selection, given: dict[str, Any]
+) -> None:
+    """A thousand items at a time until none is left."""
+    reason, done, below, go_on = command_words.reason_of(options), 0, None, True
+    left: Counter[str] = Counter()
+    while go_on:
+        result = operations.act_on(
+            act=act.name,
+            queue=options["queue"],
+            selection=selection,
+            actor=Actor.shell(),
+            reason=reason,
+            now=timezone.now(),
+            below=below,
+            given=given,
+        )
+        done, below, go_on = done + result.done, result.lowest, result.more
+        left |= Counter(result.left)
+    command.stdout.write(f"{act.done.capitalize()}: {done}.")
+    _left(command, left)
+
+
+def _left(command: BaseCommand, left: Any) -> None:
+    for why, count in sorted(left.items()):
+        command.stdout.write(f"Left alone: {count} {why}.")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
+from django.db.models.lookups import Exact
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 from unfold.decorators import display
 
-from queues.desk import faces, filters, grammar, marks, preview
+from queues.desk import faces, filters, grammar, json_tree, marks, preview, privacy, seek
 from queues.desk.admin import QueueItemAdmin
+from queues.desk.editor import Editor, Invalid
 from queues.desk.timeline import Event
-from queues.email import addresses, emails, suppressions, types
+from queues.email import addresses, editing, emails, suppressions, types
 from queues.email.models import EmailMessage
 
 TEXT_SHOWN = 100_000
@@ -36,21 +41,27 @@ TRACKED = {
 
 
 def find(text: str) -> Q | None:
-    """An exact recipient (the first of the mail), Message-ID or provider's id."""
+    """An exact recipient (any of the mail's), Message-ID or provider's id."""
     named = Q(message_id=text if text.startswith("<") else f"<{text}>")
     # Said as the partial index says it, or SQLite does not see that it may use it.
     named |= Q(provider_id=text) & ~Q(provider_id="")
     try:
-        return named | Q(recipient=addresses.normalize(text))
+        return named | _to(addresses.normalize(text))
     except ValueError:
         return named
 
 
+def _to(address: str) -> Q:
+    return Q(recipient=address) | Q(seek.AmongRecipients(address))
+
+
 def to(word: grammar.Word, _now: datetime) -> Q:
-    """The first recipient: an exact address by its index, or a part of it (`*@example.com`)."""
+    """An exact address, whichever recipient it is; or of the first its domain (`*@example.com`), or a part of it."""
+    if word.before and not word.behind and word.text.startswith("@") and word.text.count("@") == 1:
+        return Q(Exact(seek.Domain(), word.text[1:].casefold()))
     if word.before or word.behind:
         return filters.matches("recipient", replace(word, text=word.text.casefold()))
-    return Q(recipient=addresses.normalize(word.text))
+    return _to(addresses.normalize(word.text))
 
 
 def unrunnable(item: Any) -> str:
@@ -70,6 +81,19 @@ def stopped(item: Any, now: datetime) -> str:
     return held[0] if held and len(held) == len(item.recipients) else ""
 
 
+def carried(item: Any) -> dict[str, Any]:
+    """What the mail says, for programs that may see it."""
+    return {name: getattr(item, name) for name in ("text", "html", "context", "headers", "metadata")}
+
+
+def edited(item: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that differ with these changes. Raises `editor.Invalid`."""
+    try:
+        return editing.columns(item, changes)
+    except emails.Invalid as error:
+        raise Invalid(error.field, error.reason) from error
+
+
 FACE = faces.Face(
     queue=emails.QUEUE,
     model=EmailMessage,
@@ -86,6 +110,13 @@ FACE = faces.Face(
     words={"succeeded": "Sent"},
     unrunnable=unrunnable,
     stopped=stopped,
+    contents=carried,
+    editor=Editor(
+        fields=editing.FIELDS,
+        columns=edited,
+        hidden=editing.CONTENTS,
+        shown=(*editing.FIELDS, "text", "html"),
+    ),
 )
 faces.register(FACE)
 
@@ -116,6 +147,8 @@ class EmailMessageAdmin(QueueItemAdmin):
     def preview_view(self, request: HttpRequest, item_id: int) -> HttpResponse:
         """The HTML part, for the frame on the item's page."""
         mail: EmailMessage = self.found(request, item_id)
+        if not self.sees(request, mail):
+            raise PermissionDenied  # asked for and recorded on the item's page first
         files = mail.files.exclude(content_id="").select_related("attachment")
         images = ((file.content_id, file.content_type, bytes(file.attachment.content)) for file in files)
         return preview.page(mail.html, images=images)
@@ -151,12 +184,17 @@ class EmailMessageAdmin(QueueItemAdmin):
         ]
 
     def contents(self, request: HttpRequest, item: EmailMessage) -> dict[str, Any]:
-        """Text, files, headers, and where the preview is."""
+        """The files' names; and for who asked to see it: text, headers, the template's context, the preview."""
+        files = list(item.files.select_related("attachment").defer("attachment__content"))
+        if not self.sees(request, item):
+            return {"files": files}
+        kept = urlencode({privacy.PARAMETER: request.GET[privacy.PARAMETER]})
         return {
-            "preview_url": self.address("preview", item.pk) if item.html else "",
+            "preview_url": f"{self.address('preview', item.pk)}?{kept}" if item.html else "",
             "text": item.text[:TEXT_SHOWN],
             "text_cut": len(item.text) > TEXT_SHOWN,
-            "files": list(item.files.select_related("attachment").defer("attachment__content")),
+            "files": files,
             "headers": item.headers,
             "metadata": item.metadata,
+            "tree": json_tree.draw(item.context) if item.context else "",
         }

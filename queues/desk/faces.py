@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Q
 
+from queues.desk.editor import Editor
 from queues.desk.filters import Field
 from queues.engine.item import QueueItem
 from queues.engine.states import Status
@@ -33,6 +35,10 @@ class Face:
     """Its own words for states (`{"succeeded": "Sent"}`)."""
     unrunnable: Callable[[QueueItem], str] = lambda _item: ""
     """Why the item cannot run again, or ""."""
+    contents: Callable[[Any], dict[str, Any]] = lambda _item: {}
+    """What it carries, as JSON, for who may see it."""
+    editor: Editor | None = None
+    """What may be edited before a redrive; None: nothing."""
     stopped: Callable[[QueueItem, datetime], str] = lambda _item, _now: ""
     """Whose suppression will cancel the item when its turn comes, or ""."""
 

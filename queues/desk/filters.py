@@ -3,8 +3,8 @@
     status:dead_letter error:timeout to:*@example.com age>1h type:charge.*
 
 All words must hold. Text without a field is one exact search (recipient, key, id …), as each queue's face finds it.
-The columns behind `status`, `fingerprint`, `key` and `id` have indexes; everything else narrows down what those leave,
-within the time that `bounded` gives it.
+Whole values of `status`, `type`, `error`, `fingerprint`, `key`, `id`, a recipient or a domain are found by an index,
+`age` by the primary key; everything else narrows down what those leave, within the time that `bounded` gives it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from queues.desk import grammar
+from queues.desk import grammar, seek
 from queues.desk.grammar import Mistake, Word
 from queues.engine.states import WAITING, Priority, Status
 
@@ -141,17 +141,35 @@ def _state(word: Word, _now: datetime) -> Q:
     return Q(status=word.text)
 
 
-def _since(column: str) -> Callable[[Word, datetime], Q]:
-    def rows(word: Word, now: datetime) -> Q:
-        found = _LENGTH.fullmatch(word.text.lower())
-        unit = UNITS.get(found[2]) if found else None
-        if found is None or unit is None:
-            raise ValueError(f"a length is a number and one of {', '.join(UNITS)}")
-        if int(found[1]) > LENGTH_MAX / unit:
-            raise ValueError("longer than a hundred years")
-        return Q(**{f"{column}__{'lt' if word.operator == '>' else 'gt'}": now - int(found[1]) * unit})
+def _cause(word: Word, _now: datetime) -> Q:
+    """The last cause; items without one are in no index and meant by no word."""
+    return ~Q(last_code="") & matches("last_code", word)
 
-    return rows
+
+def _age(word: Word, now: datetime) -> Q:
+    """How long ago it was made: the column decides, the id says where to begin."""
+    at = now - length(word.text)
+    if word.operator == ">":
+        return Q(created_at__lt=at, pk__lte=seek.IdAt(at + seek.SLACK))
+    return Q(created_at__gt=at, pk__gte=seek.IdAt(at - seek.SLACK))
+
+
+def _dead(word: Word, now: datetime) -> Q:
+    """How long ago it died, of those that are dead."""
+    return Q(
+        status=Status.DEAD_LETTER, **{f"dead_at__{'lt' if word.operator == '>' else 'gt'}": now - length(word.text)}
+    )
+
+
+def length(text: str) -> timedelta:
+    """A length of time as people write it: `30m`, `4h`. Raises ValueError."""
+    found = _LENGTH.fullmatch(text.lower())
+    unit = UNITS.get(found[2]) if found else None
+    if found is None or unit is None:
+        raise ValueError(f"a length is a number and one of {', '.join(UNITS)}")
+    if int(found[1]) > LENGTH_MAX / unit:
+        raise ValueError("longer than a hundred years")
+    return int(found[1]) * unit
 
 
 def _number(column: str) -> Callable[[Word, datetime], Q]:
@@ -202,10 +220,10 @@ def _is(word: Word, _now: datetime) -> Q:
 FIELDS = (
     Field(name="status", example="status:dead_letter", rows=_state),
     text("type", "kind", "type:charge.*"),
-    text("error", "last_code", "error:timeout"),
+    Field(name="error", example="error:timeout", stars=True, rows=_cause),
     Field(name="fingerprint", example="fingerprint:0a1b2c3d4e5f6071", rows=_fingerprint),
-    Field(name="age", example="age>1h", operators="><", rows=_since("created_at")),
-    Field(name="dead", example="dead<30m", operators="><", rows=_since("dead_at")),
+    Field(name="age", example="age>1h", operators="><", rows=_age),
+    Field(name="dead", example="dead<30m", operators="><", rows=_dead),
     Field(name="tries", example="tries>3", operators=":><", rows=_number("attempts")),
     Field(name="priority", example="priority:high", rows=_priority),
     Field(name="is", example="is:uncertain", rows=_is),

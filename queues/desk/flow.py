@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import (
+    Case,
+    DateTimeField,
+    F,
+    Max,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
 from django.db.models.functions import TruncMinute
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -22,11 +34,13 @@ from queues.engine.attempts import Attempt
 from queues.engine.recurring import PREFIX
 from queues.engine.registry import Queue
 
-SAMPLE = 10_000
+SAMPLE = 4000
 HOUR = timedelta(hours=1)
 STEP = timedelta(minutes=5)
 STEPS = HOUR // STEP
 BUDGET_MS = 300
+DONE = ("ack", "cancel")
+SIDES = ("came", "left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,57 +78,55 @@ class Processor:
 
 
 def flows(queues: Iterable[Queue], *, now: datetime) -> dict[str, Flow]:
-    """Queue name → its flow. A queue whose rows took too long to look at is left out."""
-    found: dict[str, Flow] = {}
+    """Queue name → its flow, of all queues in one statement; empty if that took too long."""
+    wanted = list(queues)
+    if not wanted:
+        return {}
+    done = Attempt.objects.annotate(of=F("queue"), gone=Case(When(outcome__in=DONE, then=1), default=0))
+    tables = [_minutes(done, "started_at", "left", now)]
+    for queue in wanted:
+        came = queue.model._default_manager.annotate(of=Value(queue.name), gone=Value(1))
+        tables.append(_minutes(came, "created_at", "came", now))
     try:
-        done, done_whole = _minutes(Attempt.objects.filter(outcome__in=("ack", "cancel")), "started_at", "queue", now)
+        with bounded.budget(tables[0].db, milliseconds=BUDGET_MS):
+            rows = list(tables[0].union(*tables[1:], all=True))
     except bounded.TookTooLong:
         return {}
-    for queue in queues:
-        try:
-            came, whole = _minutes(queue.model._default_manager.all(), "created_at", "", now)
-        except bounded.TookTooLong:
-            continue
-        found[queue.name] = Flow(came.get("", _nothing()), done.get(queue.name, _nothing()), whole and done_whole)
-    return found
+    return {queue.name: _flow(queue.name, rows, now - HOUR) for queue in wanted}
 
 
-def _minutes(rows: QuerySet[Any], column: str, by: str, now: datetime) -> tuple[dict[str, tuple[int, ...]], bool]:
-    """Rows of each five minutes of the last hour, by the text column `by` ("" for all), and whether these are all."""
-    table, first = rows.model._default_manager.order_by("-pk"), now - HOUR
-    with bounded.budget(rows.db, milliseconds=BUDGET_MS):
-        before = Subquery(table.filter(pk__lte=OuterRef("pk") - SAMPLE).values(column)[:1])
-        newest = table.annotate(before=before).values_list("pk", "before").first()
-        if newest is None:
-            return {}, True
-        floor, oldest = newest[0] - SAMPLE, newest[1]
-        labels = [by] if by else []
-        recent = rows.filter(pk__gt=floor, **{f"{column}__gt": first, f"{column}__lte": now}).order_by()
-        counted = recent.annotate(minute=TruncMinute(column)).values_list("minute", *labels)
-        numbers = list(counted.annotate(number=Count("pk"))[: SAMPLE + 1])
-    found: dict[str, list[int]] = {}
-    for minute, *label, number in numbers:
-        steps = found.setdefault(label[0] if label else "", [0] * STEPS)
-        steps[min(max((minute - first) // STEP, 0), STEPS - 1)] += number
-    return {label: tuple(steps) for label, steps in found.items()}, oldest is None or oldest <= first
+def _minutes(rows: QuerySet[Any], column: str, side: str, now: datetime) -> QuerySet[Any, tuple[Any, ...]]:
+    """Of the newest `SAMPLE` rows: how many in each minute of the last hour, and in one more row how many before it."""
+    newest = rows.model._default_manager.order_by("-pk").values("pk")[:1]
+    recent = rows.filter(pk__gt=Subquery(newest) - SAMPLE).order_by()
+    within = Q(**{f"{column}__gt": now - HOUR, f"{column}__lte": now})
+    recently = Case(When(within, then=F(column)), default=None, output_field=DateTimeField())
+    grouped = recent.annotate(side=Value(side), minute=TruncMinute(recently)).values_list("side", "of", "minute")
+    return grouped.annotate(number=Sum("gone"), last=Max("pk"))
 
 
-def _nothing() -> tuple[int, ...]:
-    return (0,) * STEPS
+def _flow(queue: str, rows: list[tuple[Any, ...]], first: datetime) -> Flow:
+    came, left = [0] * STEPS, [0] * STEPS
+    for side, of, minute, number, _last in rows:
+        if of == queue and minute is not None:
+            (came if side == "came" else left)[min(max((minute - first) // STEP, 0), STEPS - 1)] += number
+    sides = {side: [row for row in rows if row[0] == side and (side == "left" or row[1] == queue)] for side in SIDES}
+    return Flow(tuple(came), tuple(left), all(_reaches(each) for each in sides.values()))
+
+
+def _reaches(rows: list[tuple[Any, ...]]) -> bool:
+    """Whether the rows looked at are the whole hour: one of them is older, or there are no others."""
+    return any(minute is None for _, _, minute, _, _ in rows) or max((row[4] for row in rows), default=0) <= SAMPLE
 
 
 def processors(names: Iterable[str]) -> dict[str, Processor]:
     """Queue name → when its processor ran last and runs next; queues without a schedule are left out."""
     wanted = {f"{PREFIX}drain {name}": name for name in names}
-    rows = list(Schedule.objects.filter(name__in=list(wanted)).values_list("pk", "name", "next_run", "task"))
-    tasks = {
-        key: (stopped, success)
-        for key, stopped, success in Task.objects.filter(id__in=[task for *_, task in rows if task]).values_list(
-            "id", "stopped", "success"
-        )
+    last = Task.objects.filter(id=OuterRef("task"))
+    rows = Schedule.objects.filter(name__in=list(wanted)).annotate(
+        stopped=Subquery(last.values("stopped")[:1]), success=Subquery(last.values("success")[:1])
+    )
+    return {
+        wanted[name]: Processor(schedule_id=pk, next_run_at=next_run, last_run_at=stopped, failed=success is False)
+        for pk, name, next_run, stopped, success in rows.values_list("pk", "name", "next_run", "stopped", "success")
     }
-    found = {}
-    for pk, name, next_run, task in rows:
-        stopped, success = tasks.get(task, (None, True))
-        found[wanted[name]] = Processor(schedule_id=pk, next_run_at=next_run, last_run_at=stopped, failed=not success)
-    return found

@@ -87,14 +87,29 @@ class ExportForm(ReasonForm):
 
 
 class PauseForm(ReasonForm):
-    """How long a queue rests."""
+    """What of a queue rests, and how long."""
 
+    kind = forms.CharField(
+        label="Only the type",
+        required=False,
+        max_length=100,
+        widget=forms.TextInput(attrs={"class": "desk-input", "autocomplete": "off"}),
+        help_text="For example newsletter or charge.refunded; empty: the whole queue.",
+    )
     hours = forms.TypedChoiceField(
         label="Resume by itself",
         coerce=int,
         choices=[(0, "never, staff resume it"), (1, "after 1 hour"), (4, "after 4 hours"), (24, "after 24 hours")],
         widget=forms.Select(attrs={"class": "desk-input"}),
     )
+    field_order = ["kind", "hours", "reason"]
+
+    def clean_kind(self) -> str:
+        """A name of one line."""
+        kind = str(self.cleaned_data["kind"])
+        if kind and not kind.isprintable():
+            raise forms.ValidationError("This is no type.")
+        return kind
 
 
 class IgnoreForm(ReasonForm):

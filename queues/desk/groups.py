@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import models, router, transaction
 from django.db.models import Case, Count, OuterRef, Q, QuerySet, Value, When
@@ -109,28 +110,33 @@ def trends(groups: Iterable[FailureGroup], *, now: datetime) -> dict[int, list[i
     by_queue: dict[str, dict[str, int]] = defaultdict(dict)
     for group in groups:
         by_queue[group.queue][group.fingerprint] = group.pk
-    found: dict[int, list[int]] = {}
-    for queue, ids in by_queue.items():
-        model = registry.get(queue).model
-        rows = model._default_manager.filter(
-            ~Q(fingerprint=""),
-            status=Status.DEAD_LETTER,
-            fingerprint__in=list(ids),
-            dead_at__gte=first,
-        )
-        # LIMIT bounds what comes back, the budget what it may cost.
-        hours = rows.order_by().annotate(hour=TruncHour("dead_at")).values_list("fingerprint", "hour")
-        try:
-            with bounded.budget(rows.db, milliseconds=300):
-                numbers = list(hours.annotate(number=Count("pk"))[: HOURS * len(ids) + 1])
-        except bounded.TookTooLong:
-            continue
-        for pk in ids.values():
-            found[pk] = [0] * HOURS
-        for fingerprint, hour, number in numbers:
-            if 0 <= (place := (hour - first) // timedelta(hours=1)) < HOURS:
-                found[ids[fingerprint]][place] = number
+    tables = [_hours(queue, ids, first) for queue, ids in by_queue.items()]
+    if not tables:
+        return {}
+    try:
+        with bounded.budget(tables[0].db, milliseconds=300):
+            numbers = list(tables[0].union(*tables[1:], all=True) if tables[1:] else tables[0])
+    except bounded.TookTooLong:
+        return {}
+    found = {pk: [0] * HOURS for ids in by_queue.values() for pk in ids.values()}
+    for queue, fingerprint, hour, number in numbers:
+        if 0 <= (place := (hour - first) // timedelta(hours=1)) < HOURS:
+            found[by_queue[queue][fingerprint]][place] = number
     return found
+
+
+def _hours(queue: str, fingerprints: Iterable[str], first: datetime) -> QuerySet[Any, tuple[Any, ...]]:
+    """Dead letters of these causes since `first`, by the hour: bounded by the causes, the hours and the budget."""
+    rows = registry.get(queue).model._default_manager.filter(
+        ~Q(fingerprint=""),
+        status=Status.DEAD_LETTER,
+        fingerprint__in=list(fingerprints),
+        dead_at__gte=first,
+    )
+    hours = (
+        rows.order_by().annotate(of=Value(queue), hour=TruncHour("dead_at")).values_list("of", "fingerprint", "hour")
+    )
+    return hours.annotate(number=Count("pk"))
 
 
 def chart(numbers: Sequence[int]) -> SafeString:

@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_http_methods
 from unfold.decorators import display
 
-from queues.desk import acts, groups, marks, permissions, reasoned
+from queues.desk import acts, groups, marks, permissions, reasoned, refusals
 from queues.desk.filters import ID_MAX
 from queues.desk.forms import IgnoreForm, ReasonForm
 from queues.desk.records_admin import RecordAdmin, RecordList
@@ -203,7 +203,11 @@ class FailureGroupAdmin(RecordAdmin):
         if said is None:
             raise Http404
         if not permissions.may(request.user, "triage", FailureGroup):
-            raise PermissionDenied
+            if request.method == "GET":
+                raise PermissionDenied
+            why: dict[str, Any] = {"reason": request.POST.get("reason", ""), "queue": group.queue}
+            with refusals.noted(actor=actor_of(request), act=verdict, now=timezone.now(), **why):
+                raise PermissionDenied
         form = (IgnoreForm if verdict == "ignore" else ReasonForm)(request.POST or None)
         actor = actor_of(request)
 

@@ -1,7 +1,8 @@
 """The ledger: an append-only, HMAC-chained record of every act of staff.
 
 Each entry's digest is an HMAC over the digest before it and the entry's own canonical JSON, so that nothing in the
-middle can be changed, taken out or put in unseen by someone without `LEDGER_KEY`. The database refuses UPDATE and
+middle can be changed, taken out or put in unseen by someone without `LEDGER_KEY`. That may hold several keys, newest
+first, so that it can be replaced: the first signs, all verify. The database refuses UPDATE and
 DELETE (triggers of migration 0003; one exception: `actor` becomes NULL when the account is deleted, its name stays).
 What a chain cannot show by itself is a missing end: every digest goes to the log, and `verify(head=...)` looks for it.
 """
@@ -20,6 +21,7 @@ import structlog
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import connections, models, router, transaction
+from django.db.models import Q
 
 log = structlog.get_logger(__name__)
 
@@ -69,9 +71,14 @@ class LedgerItem(models.Model):
     entry = models.ForeignKey(LedgerEntry, on_delete=models.PROTECT, related_name="mentions")
     queue = models.CharField(max_length=50)
     item_id = models.BigIntegerField()
+    at = models.DateTimeField(null=True)
+    """When the act touched it: an operation does so long after its entry."""
 
     class Meta:
-        indexes = [models.Index(fields=["queue", "item_id"], name="ledgeritem_item")]
+        indexes = [
+            models.Index(fields=["queue", "item_id"], name="ledgeritem_item"),
+            models.Index(fields=["at"], condition=Q(at__isnull=False), name="ledgeritem_at"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.queue} {self.item_id}"
@@ -134,19 +141,19 @@ def record(
     entry.digest = digest(entry)
     entry.save(using=using, force_insert=True)
     LedgerItem.objects.using(using).bulk_create(
-        LedgerItem(entry=entry, queue=queue, item_id=item) for item in entry.items
+        LedgerItem(entry=entry, queue=queue, item_id=item, at=now) for item in entry.items
     )
     log.info("ledger.recorded", entry=entry.pk, act=act, queue=queue, count=entry.item_count, digest=entry.digest)
     return entry
 
 
-def mention(*, entry_id: int, queue: str, items: Iterable[int]) -> None:
+def mention(*, entry_id: int, queue: str, items: Iterable[int], now: datetime) -> None:
     """Make an entry found by further items: an operation touches them after the entry of its start was written."""
-    LedgerItem.objects.bulk_create(LedgerItem(entry_id=entry_id, queue=queue, item_id=item) for item in items)
+    LedgerItem.objects.bulk_create(LedgerItem(entry_id=entry_id, queue=queue, item_id=item, at=now) for item in items)
 
 
-def digest(entry: LedgerEntry) -> str:
-    """The HMAC-SHA-256 of the entry behind its predecessor, in hexadecimal."""
+def digest(entry: LedgerEntry, *, key: str | None = None) -> str:
+    """The HMAC-SHA-256 of the entry behind its predecessor, in hexadecimal; by the newest key, if none is given."""
     said = {
         "previous": entry.previous,
         "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -161,18 +168,26 @@ def digest(entry: LedgerEntry) -> str:
         "request_id": entry.request_id,
     }
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hmac.new(settings.LEDGER_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new((signing_keys()[0] if key is None else key).encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def signing_keys() -> list[str]:
+    """The keys of `LEDGER_KEY`, newest first: that one signs, all verify."""
+    return [key.strip() for key in settings.LEDGER_KEY.split(",") if key.strip()] or [""]
 
 
 def verify(*, head: str = "") -> Verdict:
     """Walk the chain from its beginning. `head` is a digest noted earlier (the log has them), which must be in it."""
-    previous, count, seen_head = BEGINNING, 0, not head
+    previous, count, seen_head, left = BEGINNING, 0, not head, signing_keys()
     for entry in _entries():
         count += 1
         if entry.previous != previous:
             return Verdict(count, previous, entry.pk, "the entry before it was changed, taken out or put in")
-        if not hmac.compare_digest(digest(entry), entry.digest):
-            return Verdict(count, previous, entry.pk, "its own words were changed (or LEDGER_KEY is another one)")
+        fits = (key for key in reversed(left) if hmac.compare_digest(digest(entry, key=key), entry.digest))
+        if (signed := next(fits, None)) is None:
+            return Verdict(count, previous, entry.pk, "its own words were changed (or its key is not in LEDGER_KEY)")
+        # Once a newer key has signed, an older one that came into other hands forges nothing behind it.
+        left = left[: left.index(signed) + 1]
         previous = entry.digest
         seen_head = seen_head or previous == head
     if not seen_head:

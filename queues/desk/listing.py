@@ -26,6 +26,8 @@ from queues.engine.item import QueueItem
 from queues.engine.states import Status
 
 AFTER, BEFORE = "after", "before"
+COUNT_MS = 40
+"""What a number is worth to a page: what takes longer is estimated, and says so."""
 FILTERS = ("status", "kind", "code", "q", "purged")
 
 
@@ -59,6 +61,8 @@ def _lifted(text: str) -> tuple[str, bool, str]:
         return "", False, text
     states = [word for word in words if word.field == "status"]
     purged = grammar.Word(field="is", text="purged")
+    if not states and any(word.field == "dead" for word in words):
+        return Status.DEAD_LETTER.value, False, text  # in the order they died, which is what is asked
     if len(states) == 1 and states[0].text in filters.STATES and states == [_state(states[0].text)]:
         rest = [word for word in words if word not in (states[0], purged)]
         return states[0].text, purged in words, grammar.write(rest)
@@ -191,7 +195,7 @@ class ItemList(ChangeList):
         try:
             with bounded.budget(self.queryset.db):
                 page = self._page(after, before, size)
-            self.count = bounded.count(self.queryset)
+            self.count = bounded.count(self.queryset, milliseconds=COUNT_MS, or_estimate=True)
         except bounded.TookTooLong:
             page, self.slow = [], True
             messages.warning(request, "The database took too long for this filter. Narrow it down and try again.")

@@ -30,6 +30,7 @@ from queues.email import addresses, suppressions
 from queues.email.models import Suppression
 from queues.engine import registry, wake
 from queues.engine.pauses import Pause
+from queues.monitor import pausing
 
 CHANGED = "changed since the preview"
 SUPPRESSIONS = "suppressions"
@@ -216,6 +217,7 @@ def pause(
             },
         )
         if made:
+            pausing.began(queue=queue, kind=kind, now=now, ends_at=resume_at)
             until = {"resume_at": resume_at.isoformat()} if resume_at else {}
             _record(actor, act="pause", queue=queue, plan=_whole(kind), reason=reason, result=until, now=now)
     return made
@@ -229,6 +231,7 @@ def resume(*, queue: str, kind: str = "", actor: Actor, reason: str, now: dateti
     with transaction.atomic(using=router.db_for_write(Pause)):
         ended, _ = Pause.objects.filter(queue=queue, kind=kind).delete()
         if ended:
+            pausing.ended(queue=queue, kind=kind, now=now)
             _record(actor, act="resume", queue=queue, plan=_whole(kind), reason=reason, now=now)
             wake.soon(queue)
     return bool(ended)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet, Subquery
+from django.core.cache import cache
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from queues.desk import bounded, faces, flow, groups, permissions, records_admin, waiting
+from queues.desk import bounded, concerns, faces, flow, groups, permissions, records_admin, standings, waiting
 from queues.desk.flow import Flow, Processor
 from queues.desk.ledger import LedgerEntry
 from queues.engine import registry
 from queues.engine.failure_groups import FailureGroup
 from queues.engine.heartbeats import Heartbeat
-from queues.engine.item import QueueItem
 from queues.engine.pauses import Pause
 from queues.engine.registry import Queue
-from queues.engine.states import WAITING, Priority, Status
 
 LATE_AFTER = timedelta(minutes=2)
 """Something due for longer means that work does not flow: the clock comes every minute."""
@@ -30,6 +30,10 @@ ACTS_SHOWN = 8
 GROUPS_SHOWN = 5
 GROUPS_LOOKED_AT = 25
 GROWN_WITHIN = timedelta(hours=2)
+BEATS_READ, BEATS_SHOWN = 50, 12
+PAUSES_READ = 200
+KEPT, KEPT_SECONDS = "desk.standings", 2
+"""How long the numbers of open start pages are kept: hundreds of them then cost what one does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,35 +78,66 @@ class Figures:
 def context(request: HttpRequest, base: dict[str, Any]) -> dict[str, Any]:
     """The start page's template context (Unfold calls it)."""
     now = timezone.now()
-    shown = [face for face in faces.all_faces() if permissions.may(request.user, "view", face.model)]
-    queues = [registry.get(face.queue) for face in shown]
-    flows, processors = flow.flows(queues, now=now), flow.processors(face.queue for face in shown)
-    cards = [
-        replace(
-            figures(queue, now=now, user=request.user),
-            flow=flows.get(queue.name),
-            processor=processors.get(queue.name),
-        )
-        for queue in queues
+    queues = _seen(request)
+    flows, processors = flow.flows(queues, now=now), flow.processors(queue.name for queue in queues)
+    found = [
+        replace(card, flow=flows.get(card.queue), processor=processors.get(card.queue))
+        for card in cards(request, now=now)
     ]
-    beats = Heartbeat.objects.order_by("-seen_at")[:12] if permissions.may(request.user, "view", Heartbeat) else []
+    beats = list(Heartbeat.objects.order_by("-seen_at")[:BEATS_READ])
+    may_see_beats = permissions.may(request.user, "view", Heartbeat)
     entries: QuerySet[LedgerEntry] | list[LedgerEntry] = []
     if permissions.may(request.user, "view", LedgerEntry):
         entries = LedgerEntry.objects.defer("items", "result")[:ACTS_SHOWN]
     return base | {
         "title": "Overview",
         "now": now,
-        "queues": cards,
+        "queues": found,
         "groups": _grown([queue.name for queue in queues], now=now)
         if permissions.may(request.user, "view", FailureGroup)
         else None,
         "may_see_clock": request.user.has_perm("django_q.view_schedule"),
         "beats": [
-            (records_admin.spoken(beat.name), beat.seen_at, records_admin.is_silent(beat.seen_at)) for beat in beats
+            (records_admin.spoken(beat.name), beat.seen_at, records_admin.is_silent(beat.seen_at))
+            for beat in beats[:BEATS_SHOWN]
+            if may_see_beats
         ],
-        "workless": not waiting.heard_of_workers(now=now),
+        "workless": not any(waiting.is_of_workers(beat, now=now) for beat in beats),
         "entries": list(entries),
+        "concerns": concerns.of(request),
     }
+
+
+def cards(request: HttpRequest, *, now: datetime, fresh: bool = True) -> list[Figures]:
+    """How the queues stand that this account may see; not `fresh`: as of two seconds ago at most."""
+    queues = _seen(request)
+    everything = registry.all_queues()
+    if fresh:
+        found, pauses = standings.of(queues, now=now), _pauses(now)
+    else:
+        # For all accounts alike; who may see which is asked below.
+        known = cache.get(KEPT)
+        found, pauses = known or (standings.of(everything, now=now), _pauses(now))
+        if known is None:
+            cache.set(KEPT, (found, pauses), KEPT_SECONDS)
+    return [
+        _figures(queue, found.get(queue.name, standings.UNKNOWN), pauses.get(queue.name, ()), user=request.user)
+        for queue in queues
+    ]
+
+
+def _seen(request: HttpRequest) -> list[Queue]:
+    shown = [face for face in faces.all_faces() if permissions.may(request.user, "view", face.model)]
+    return [registry.get(face.queue) for face in shown]
+
+
+def _pauses(now: datetime) -> dict[str, tuple[Pause, ...]]:
+    """Queue name → the pauses in force there."""
+    found: dict[str, tuple[Pause, ...]] = {}
+    for pause in Pause.objects.order_by("queue", "kind")[:PAUSES_READ]:
+        if pause.resume_at is None or pause.resume_at > now:
+            found[pause.queue] = (*found.get(pause.queue, ()), pause)
+    return found
 
 
 def _grown(queues: list[str], *, now: datetime) -> list[tuple[Any, bounded.Count, int, SafeString]]:
@@ -119,50 +154,26 @@ def _grown(queues: list[str], *, now: datetime) -> list[tuple[Any, bounded.Count
     return sorted(grown, key=lambda each: -each[2])[:GROUPS_SHOWN]
 
 
-def figures(queue: Queue, *, now: datetime, user: Any = None) -> Figures:
-    """Counts from the partial indexes of what waits and what is dead, all capped."""
-    rows = queue.model._default_manager.filter(hidden_at__isnull=True)
+def figures(queues: Sequence[Queue], *, now: datetime) -> list[Figures]:
+    """How queues stand, for who may see them all (the command, the API)."""
+    found, pauses = standings.of(queues, now=now), _pauses(now)
+    return [_figures(queue, found[queue.name], pauses.get(queue.name, ())) for queue in queues]
+
+
+def _figures(queue: Queue, standing: standings.Standing, pauses: tuple[Pause, ...], *, user: Any = None) -> Figures:
     opts = queue.model._meta
-    pauses = Pause.objects.filter(queue=queue.name).order_by("kind")
-    waiting, retrying, running, dead = bounded.counts(
-        rows.filter(status__in=WAITING),
-        rows.filter(status=Status.RETRYING, due_at__isnull=False),
-        rows.filter(status=Status.PROCESSING),
-        rows.filter(status=Status.DEAD_LETTER),
-    )
     return Figures(
         queue=queue.name,
         noun=str(opts.verbose_name_plural),
-        waiting=waiting,
-        retrying=retrying,
-        running=running,
-        dead=dead,
-        oldest_due_at=oldest_due(queue.model, now=now),
-        pauses=tuple(pause for pause in pauses if pause.resume_at is None or pause.resume_at > now),
+        waiting=standing.waiting,
+        retrying=standing.retrying,
+        running=standing.running,
+        dead=standing.dead,
+        oldest_due_at=standing.oldest_due_at,
+        pauses=pauses,
         # A queue may do its work before it has pages at the desk.
         list_url=reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
         if admin.site.is_registered(queue.model)
         else "",
         may_pause=permissions.may(user, "pause", queue.model),
     )
-
-
-def oldest_due(model: type[QueueItem], *, now: datetime) -> datetime | None:
-    """Since when the oldest due item has been waiting: one probe of the claim's own index for each priority."""
-    rows = model._default_manager.filter(status__in=WAITING, due_at__lte=now)
-    probes = {
-        f"level_{priority}": Subquery(rows.filter(priority=priority).order_by("due_at", "id").values("due_at")[:1])
-        for priority in Priority.values
-    }
-    # All in one statement, hung on whichever row is there; without any there is nothing due.
-    first = model._default_manager.order_by().annotate(**probes).values_list(*probes)[:1]
-    return min((due_at for row in first for due_at in row if due_at is not None), default=None)
-
-
-def dead_badge(request: HttpRequest) -> str:
-    """How many dead letters there are, for the navigation; "" for none."""
-    found = 0
-    for face in faces.all_faces():
-        rows = face.model._default_manager.filter(status=Status.DEAD_LETTER, hidden_at__isnull=True)
-        found += bounded.count(rows, cap=100, milliseconds=300).number or 0
-    return "99+" if found > 99 else str(found or "")

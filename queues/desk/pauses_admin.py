@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -46,20 +47,20 @@ class PauseAdmin(RecordAdmin):
     def pause_view(self, request: HttpRequest, queue: str) -> HttpResponse:
         """Pause a queue, or one type of it (`?kind=`)."""
         kind = _allowed(request, queue)
-        form = PauseForm(request.POST or None)
+        form = PauseForm(request.POST or None, initial={"kind": kind})
         actor = actor_of(request)
 
         def act() -> str:
-            now, hours = timezone.now(), form.cleaned_data["hours"]
+            now, hours, meant = timezone.now(), form.cleaned_data["hours"], form.cleaned_data["kind"] or kind
             done = operations.pause(
                 queue=queue,
-                kind=kind,
+                kind=meant,
                 actor=actor,
                 reason=form.cleaned_data["reason"],
                 now=now,
                 resume_at=now + timedelta(hours=hours) if hours else None,
             )
-            return f"{_named(queue, kind)} is paused." if done else ""
+            return f"{_named(queue, meant)} is paused." if done else ""
 
         return reasoned.page(
             request,
@@ -96,6 +97,11 @@ class PauseAdmin(RecordAdmin):
             act=act,
             refusal="Nothing was done: it is not paused.",
         )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Those in force: one that is over by itself holds nothing any more."""
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.exclude(resume_at__isnull=False, resume_at__lte=timezone.now())
 
     @display(description="what")
     def what(self, row: Pause) -> str:

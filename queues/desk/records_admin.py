@@ -175,7 +175,8 @@ class HeartbeatAdmin(RecordAdmin):
     @display(description="says")
     def said(self, row: Heartbeat) -> str:
         """What it says of itself."""
-        return ", ".join(f"{key} {value}" for key, value in row.detail.items())
+        plain = {key: value for key, value in row.detail.items() if not isinstance(value, list | dict)}
+        return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in plain.items())
 
 
 def spoken(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -15,7 +15,9 @@ from queues.desk.operations import Actor
 
 
 @contextmanager
-def noted(*, actor: Actor, act: str, queue: str, now: datetime, reason: str = "") -> Iterator[None]:
+def noted(
+    *, actor: Actor, act: str, queue: str, now: datetime, reason: str = "", items: Sequence[int] = ()
+) -> Iterator[None]:
     """Record it if what is inside raises PermissionDenied, and raise that on. Not around a GET, which only looks."""
     try:
         yield
@@ -26,6 +28,7 @@ def noted(*, actor: Actor, act: str, queue: str, now: datetime, reason: str = ""
                 actor=actor.user,
                 actor_name=actor.name,
                 queue=queue,
+                items=items,
                 reason=reason.strip() or "no permission",
                 request_id=actor.request_id,
                 now=now,

@@ -15,6 +15,7 @@ from queues.engine.states import WAITING, Status
 ID_MAX = filters.ID_MAX
 TEXT_MAX = grammar.TEXT_MAX
 WAITING_WORD = filters.WAITING_WORD
+NEVER_PURGED = (WAITING_WORD, *WAITING, Status.PROCESSING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,9 @@ class Selection:
             return items.filter(pk__in=[pk for pk in self.ids if 0 < pk <= ID_MAX])
         if not all(map(_storable, (self.kind, self.code))):
             return items.none()
-        items = items.filter(hidden_at__isnull=not self.purged)
+        # What waits or runs cannot have been purged: not asking that leaves its count to an index.
+        if self.purged or self.status not in NEVER_PURGED:
+            items = items.filter(hidden_at__isnull=not self.purged)
         if self.status == WAITING_WORD:
             items = items.filter(status__in=WAITING)
         elif self.status:

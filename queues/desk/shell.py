@@ -22,6 +22,11 @@ def _item(title: str, icon: str, link: str, permission: str, **more: Any) -> dic
     return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{link}"), "permission": _may(permission), **more}
 
 
+def _page(title: str, icon: str, name: str) -> dict[str, Any]:
+    link = reverse_lazy(f"monitor:{name}")
+    return {"title": title, "icon": icon, "link": link, "permission": _may("queues.watch_slominute")}
+
+
 NAVIGATION: list[dict[str, Any]] = [
     {
         "title": "",
@@ -38,9 +43,15 @@ NAVIGATION: list[dict[str, Any]] = [
                 "mail",
                 "queues_emailmessage_changelist",
                 "queues.view_emailmessage",
-                badge="queues.desk.overview.dead_badge",
+                badge="queues.desk.badges.email",
             ),
-            _item("Webhooks", "webhook", "queues_webhookevent_changelist", "queues.view_webhookevent"),
+            _item(
+                "Webhooks",
+                "webhook",
+                "queues_webhookevent_changelist",
+                "queues.view_webhookevent",
+                badge="queues.desk.badges.webhook",
+            ),
             _item("Failure groups", "bug_report", "queues_failuregroup_changelist", "queues.view_failuregroup"),
             _item("Operations", "checklist", "queues_operation_changelist", "queues.view_operation"),
             _item("Pauses", "pause_circle", "queues_pause_changelist", "queues.view_pause"),
@@ -48,9 +59,20 @@ NAVIGATION: list[dict[str, Any]] = [
         ],
     },
     {
+        "title": "Measures",
+        "separator": True,
+        "items": [
+            _page("Service levels", "verified", "levels"),
+            _page("Throughput", "show_chart", "throughput"),
+            _page("Workers and schedules", "manufacturing", "workers"),
+            _page("Limits", "speed", "limits"),
+        ],
+    },
+    {
         "title": "Machinery",
         "separator": True,
         "items": [
+            _item("Alerts", "notifications_active", "queues_alert_changelist", "queues.view_alert"),
             _item("Heartbeats", "ecg_heart", "queues_heartbeat_changelist", "queues.view_heartbeat"),
             _item("Breakers", "electric_bolt", "queues_breaker_changelist", "queues.view_breaker"),
             _item("Rate counters", "speed", "queues_ratecounter_changelist", "queues.view_ratecounter"),
@@ -96,8 +118,13 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {"primary": PRIMARY},
     "BORDER_RADIUS": "8px",
-    "STYLES": [lambda _request: static("redrive/desk.css")],
-    "SCRIPTS": [lambda _request: static("redrive/desk.js")],
+    "STYLES": [lambda _request: static("redrive/desk.css"), lambda _request: static("redrive/monitor.css")],
+    "SCRIPTS": [
+        lambda _request: static("redrive/desk.js"),
+        lambda _request: static("queues/live.js"),
+        lambda _request: static("queues/keys.js"),
+        lambda _request: static("queues/json.js"),
+    ],
     "DASHBOARD_CALLBACK": "queues.desk.overview.context",
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},
 }

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_http_methods
 from unfold.decorators import display
 
-from queues.desk import marks, operations, permissions, reasoned
+from queues.desk import marks, operations, permissions, reasoned, refusals
 from queues.desk.forms import ReasonForm, SuppressForm
 from queues.desk.records_admin import RecordAdmin
 from queues.desk.requests import actor_of
@@ -89,8 +89,7 @@ class SuppressionAdmin(RecordAdmin):
 
     def suppress_view(self, request: HttpRequest) -> HttpResponse:
         """One more address."""
-        if not permissions.may(request.user, "add", Suppression):
-            raise PermissionDenied
+        _require(request, "add", "suppress")
         form = SuppressForm(request.POST or None)
         actor = actor_of(request)
 
@@ -116,8 +115,7 @@ class SuppressionAdmin(RecordAdmin):
 
     def lift_view(self, request: HttpRequest, suppression_id: int) -> HttpResponse:
         """End one."""
-        if not permissions.may(request.user, "lift", Suppression):
-            raise PermissionDenied
+        _require(request, "lift", "lift")
         row = Suppression.objects.filter(pk=suppression_id).first() if suppression_id <= ID_MAX else None
         if row is None:
             raise Http404
@@ -163,6 +161,17 @@ class SuppressionAdmin(RecordAdmin):
             return ""
         url = reverse("admin:queues_suppression_lift", args=[row.pk])
         return format_html('<a class="desk-link" href="{}" aria-label="Lift {}">Lift…</a>', url, row.address)
+
+
+def _require(request: HttpRequest, permission: str, act: str) -> None:
+    """Raise PermissionDenied for who may not; an attempt, which is a POST, is recorded."""
+    if permissions.may(request.user, permission, Suppression):
+        return
+    if request.method == "GET":
+        raise PermissionDenied
+    said = {"reason": request.POST.get("reason", ""), "queue": operations.SUPPRESSIONS}
+    with refusals.noted(actor=actor_of(request), act=act, now=timezone.now(), **said):
+        raise PermissionDenied
 
 
 def _warning(row: Suppression) -> str:

@@ -157,6 +157,11 @@ def heard_of_workers(*, now: datetime) -> bool:
     return Heartbeat.objects.filter(name__startswith=CLUSTER, seen_at__gt=now - HEARTBEAT_MAX_AGE).exists()
 
 
+def is_of_workers(beat: Heartbeat, *, now: datetime) -> bool:
+    """Whether this sign of life is some machine's workers', and no older than it may be."""
+    return beat.name.startswith(CLUSTER) and beat.seen_at > now - HEARTBEAT_MAX_AGE
+
+
 def _processing(item: QueueItem, now: datetime) -> Why:
     if item.leased_until is not None and item.leased_until < now:
         return Why("The worker that held it is gone: its lease ran out, and it is taken back in a moment.")

@@ -15,13 +15,15 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from queues.desk import faces, filters, marks
+from queues.desk import faces, filters, json_tree, marks, masking
 from queues.desk.admin import QueueItemAdmin
 from queues.desk.timeline import Event
 from queues.webhooks import handlers, inbox, parsing
 from queues.webhooks.models import HandlerRun, WebhookEvent
 
 PAYLOAD_SHOWN = 100_000
+TREE_MAX = 512 * 1024
+"""Bytes of a payload that is drawn as a tree; a longer one is only shown as text."""
 RELATED_SHOWN = 20
 
 
@@ -50,6 +52,7 @@ FACE = faces.Face(
     known_types=handlers.all_types,
     words={"succeeded": "Processed"},
     unrunnable=unrunnable,
+    contents=lambda item: {"payload": item.body},
 )
 faces.register(FACE)
 
@@ -109,12 +112,17 @@ class WebhookEventAdmin(QueueItemAdmin):
             for run in runs.order_by("ran_at")
         ]
 
-    def contents(self, request: HttpRequest, item: WebhookEvent) -> dict[str, Any]:
-        """The payload, indented if it is JSON, as text."""
-        text = item.body
-        with contextlib.suppress(ValueError, RecursionError):
-            text = json.dumps(parsing.storable(bytes(item.payload), json.loads(text)), indent=2, ensure_ascii=False)
-        return {"payload": text[:PAYLOAD_SHOWN], "payload_cut": len(text) > PAYLOAD_SHOWN, "size": len(item.payload)}
+    def contents(self, request: HttpRequest, item: Any) -> dict[str, Any]:
+        """The payload as a tree, with personal data masked unless this person asked to see it; else as text."""
+        found: dict[str, Any] = {"size": len(item.payload)}
+        seen = self.sees(request, item)
+        if len(item.payload) <= TREE_MAX:
+            with contextlib.suppress(ValueError, RecursionError):
+                value = parsing.storable(bytes(item.payload), json.loads(item.body))
+                return found | {"tree": json_tree.draw(value if seen else masking.masked(value))}
+        if not seen:
+            return found
+        return found | {"payload": item.body[:PAYLOAD_SHOWN], "payload_cut": len(item.body) > PAYLOAD_SHOWN}
 
     def _others(self, item: WebhookEvent) -> SafeString | str:
         """The object's id, as a link to all events about it."""

@@ -35,6 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
+@functools.lru_cache(maxsize=1024)
 def normalize(header: str) -> str:
     """The address alone, in lower case, its domain in ASCII: what keys, limits and suppressions are made of.
 

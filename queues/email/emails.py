@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import mimetypes
-import uuid
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -85,32 +85,62 @@ def enqueue(*, now: datetime | None = None, **wished: Any) -> EmailMessage:
 def enqueue_many(drafts: Sequence[Draft], *, now: datetime | None = None) -> list[EmailMessage]:
     """Store many mails in a few statements, all or none of them; in order. See `enqueue`."""
     now = now or timezone.now()
-    finished = [_finish(draft) for draft in drafts]
-    values = [_row(draft, now) for draft in finished]
+    values = _Rows(drafts, now)
     keyed = any(draft.idempotency_key for draft in drafts)
     if (keyed and len(drafts) > 1) or any(draft.attachments for draft in drafts):
         with transaction.atomic(using=router.db_for_write(EmailMessage)):
-            return _store(finished, values, now)
-    return _store(finished, values, now)
+            return _store(values, now)
+    return _store(values, now)
 
 
-def _store(drafts: Sequence[Draft], values: Sequence[dict[str, Any]], now: datetime) -> list[EmailMessage]:
-    entries = rows.insert(QUEUE, EmailMessage, values)
+class _Rows(Sequence[dict[str, Any]]):
+    """The rows of drafts, each made and checked when it is asked for first. Raises Invalid then."""
+
+    def __init__(self, drafts: Sequence[Draft], now: datetime) -> None:
+        self.keys = [_key(draft) for draft in drafts]
+        self.drafts = drafts
+        self.now = now
+        self.files: dict[int, Draft] = {}
+        self._made: dict[int, dict[str, Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self.drafts)
+
+    def __getitem__(self, place: Any) -> Any:
+        made = self._made.get(place)
+        if made is None:
+            if place >= len(self.drafts):
+                raise IndexError(place)
+            finished = _finish(self.drafts[place], self.keys[place])
+            made = self._made[place] = _row(finished, self.now)
+            if finished.attachments:
+                self.files[place] = finished
+        return made
+
+
+def _store(values: _Rows, now: datetime) -> list[EmailMessage]:
+    entries = rows.insert(QUEUE, EmailMessage, values, keys=values.keys)
     messages = []
     fresh: list[tuple[EmailMessage, Draft]] = []
-    for draft, row, entry in zip(drafts, values, entries, strict=True):
+    for place, (row, entry) in enumerate(zip(values, entries, strict=True)):
         if entry.repeated and entry.content_hash != row["content_hash"]:
-            raise KeyConflict(f"the idempotency key {draft.idempotency_key!r} was used before for another mail")
+            raise KeyConflict(f"the idempotency key {row['idempotency_key']!r} was used before for another mail")
         message = _message(row, entry)
         messages.append(message)
-        if not entry.repeated and draft.attachments:
-            fresh.append((message, draft))
+        if not entry.repeated and place in values.files:
+            fresh.append((message, values.files[place]))
     _store_files(fresh, now)
     wake.soon(QUEUE)
     return messages
 
 
-def _finish(draft: Draft) -> Draft:
+def _key(draft: Draft) -> str:
+    if len(draft.idempotency_key) > KEY_MAX or draft.idempotency_key.startswith("auto:"):
+        raise Invalid("idempotency_key", f"at most {KEY_MAX} characters, and not beginning with auto:")
+    return headers.clean(draft.idempotency_key or item.fresh_key()).replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def _finish(draft: Draft, key: str) -> Draft:
     """What the sender left to us: the template rendered, the text made from the HTML, bad characters replaced."""
     subject, text, html = draft.subject, draft.text, draft.html
     if draft.template:
@@ -130,8 +160,6 @@ def _finish(draft: Draft) -> Draft:
     )
     if files and sum(len(each.content) for each in files) > ATTACHMENTS_MAX_BYTES:
         raise Invalid("attachments", f"more than {ATTACHMENTS_MAX_BYTES // 1024 // 1024} MB together")
-    if len(draft.idempotency_key) > KEY_MAX or draft.idempotency_key.startswith("auto:"):
-        raise Invalid("idempotency_key", f"at most {KEY_MAX} characters, and not beginning with auto:")
     if len(draft.email_type) > 100:
         raise Invalid("email_type", "longer than 100 characters")
     if draft.priority is not None and draft.priority not in Priority.values:
@@ -143,7 +171,6 @@ def _finish(draft: Draft) -> Draft:
     for name in ("send_at", "expires_at"):
         if (at := getattr(draft, name)) is not None and at.tzinfo is None:
             raise Invalid(name, "without a time zone")
-    key = draft.idempotency_key or item.fresh_key()
     sender = draft.from_email or settings.DEFAULT_FROM_EMAIL
     return replace(
         draft,
@@ -152,8 +179,8 @@ def _finish(draft: Draft) -> Draft:
         html=headers.clean(html).replace("\x00", "\N{REPLACEMENT CHARACTER}"),
         attachments=files,
         from_email=sender,
-        idempotency_key=headers.clean(key).replace("\x00", "\N{REPLACEMENT CHARACTER}"),
-        message_id=draft.message_id or f"<{uuid.uuid4().hex}@{_domain(sender)}>",
+        idempotency_key=key,
+        message_id=draft.message_id or f"<{secrets.token_hex(16)}@{_domain(sender)}>",
     )
 
 
@@ -182,6 +209,7 @@ def _row(draft: Draft, now: datetime) -> dict[str, Any]:
         "content_hash": "",
         "created_at": now,
         "due_at": max(draft.send_at or now, now),
+        "first_due_at": draft.send_at if draft.send_at and draft.send_at > now else None,
         "expires_at": expires_at,
         "max_retries": draft.max_retries,
         "from_email": draft.from_email,
@@ -232,24 +260,26 @@ CONTENT = [
     "cc",
     "bcc",
     "reply_to",
-    "subject",
-    "text",
-    "html",
     "headers",
     "template",
     "context",
     "metadata",
     "tags",
 ]
-"""What "the same mail" means for a repeated key; when it is sent and how often it is tried is not content."""
+"""What, with subject and bodies, "the same mail" means for a repeated key; when it is sent, and how often it is tried,
+is not content."""
 
 
 CANONICAL = json.JSONEncoder(sort_keys=True, default=str)
 
 
 def _content_hash(row: Mapping[str, Any], files: Sequence[File]) -> str:
-    content = [row[name] for name in CONTENT] + [[each.name, _digest(each.content)] for each in files]
-    return hashlib.blake2b(CANONICAL.encode(content).encode(), digest_size=32).hexdigest()
+    small = [row[name] for name in CONTENT] + [[each.name, _digest(each.content)] for each in files]
+    large = (row["subject"], row["text"], row["html"])
+    digest = hashlib.blake2b(CANONICAL.encode([small, *map(len, large)]).encode(), digest_size=32)
+    for each in large:
+        digest.update(each.encode())
+    return digest.hexdigest()
 
 
 def _message(row: Mapping[str, Any], entry: rows.Entry) -> EmailMessage:

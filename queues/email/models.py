@@ -119,6 +119,7 @@ class TrackingEvent(models.Model):
         indexes = [
             models.Index(fields=["message", "at"], name="trackingevent_message"),
             models.Index(fields=["received_at"], condition=Q(message__isnull=True), name="trackingevent_orphan"),
+            models.Index(fields=["received_at"], name="trackingevent_received"),
         ]
 
     def __str__(self) -> str:

@@ -19,7 +19,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from queues.email.models import Attachment, AttachmentUse, EmailMessage, TrackingEvent
-from queues.engine import registry, transitions
+from queues.engine import registry, revisions, transitions
 from queues.engine.item import QueueItem
 from queues.engine.states import FINISHED
 
@@ -111,6 +111,7 @@ def _empty(ids: list[int], *, now: datetime) -> int:
         # again under the lock: staff may have replayed one since
         held = list(_lock(EmailMessage.objects.filter(pk__in=ids, status__in=FINISHED)).values_list("pk", flat=True))
         AttachmentUse.objects.filter(message__in=held).delete()
+        revisions.forget(queue=registry.for_model(EmailMessage).name, items=held)
         gone: dict[str, Any] = {"text": "", "html": "", "context": None, "bodies_removed_at": now}
         return EmailMessage.objects.filter(pk__in=held).update(**gone, version=F("version") + 1)
 

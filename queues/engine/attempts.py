@@ -27,7 +27,10 @@ class Attempt(models.Model):
     charged = models.BooleanField(default=True, db_default=True)
 
     class Meta:
-        indexes = [models.Index(fields=["queue", "item_id"], name="attempt_item")]
+        indexes = [
+            models.Index(fields=["queue", "item_id"], name="attempt_item"),
+            models.Index(fields=["started_at"], name="attempt_started"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.queue} {self.item_id} run {self.number}: {self.outcome}"

@@ -51,15 +51,22 @@ def end(**_signal: Any) -> None:
 
 def busy(*, session: int) -> int:
     """How many workers of that session (of one cluster, that is) are at a task."""
-    count = 0
+    return len(tasks(session=session))
+
+
+def tasks(*, session: int) -> dict[int, tuple[float, str]]:
+    """Process → for how many seconds it has been at its task, and the task's name."""
+    found = {}
     for place in _folder().iterdir():
         try:
-            pid, since = int(place.name), float(place.read_text().split(maxsplit=1)[0])
-            if os.getsid(pid) == session and 0 <= time.monotonic() - since < LONGEST_SECONDS:
-                count += 1
-        except (OSError, ValueError, IndexError):  # ended a moment ago, or written only halfway
+            pid = int(place.name)
+            since, _blank, name = place.read_text().partition(" ")
+            seconds = time.monotonic() - float(since)
+            if os.getsid(pid) == session and 0 <= seconds < LONGEST_SECONDS:
+                found[pid] = seconds, name
+        except (OSError, ValueError):  # ended a moment ago, or written only halfway
             continue
-    return count
+    return found
 
 
 def wipe() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, router, transaction
 
 from queues.engine import records, statements
 from queues.engine.item import QueueItem
+from queues.engine.states import Status
 from queues.engine.tombstones import Tombstone
 
 AT_ONCE = 200
@@ -29,31 +33,56 @@ class Entry:
     """The final status, if only a tombstone is left."""
 
 
-def insert(queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
+def insert(
+    queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]], *, keys: Sequence[str] | None = None
+) -> list[Entry]:
     """One row a mapping (column → value, the same columns in each, `idempotency_key` among them); all or none.
 
     A key that a concurrent transaction is just inserting is waited for. One statement for 200 rows, and a look-up only
-    for keys that were used before.
+    for keys that were used before. `keys`: of rows that are only made when they are asked for, so that PostgreSQL
+    stores some while the next are being made.
     """
     alias = router.db_for_write(model)
     if len(rows) <= AT_ONCE:
-        return _insert(alias, queue, model, rows) if rows else []
+        return _insert(alias, queue, model, list(rows)) if rows else []
     # Parts, too, in the order of the keys: see `_statement`.
-    order = sorted(range(len(rows)), key=lambda place: rows[place]["idempotency_key"])
+    keys = keys or [row["idempotency_key"] for row in rows]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
     entries: dict[int, Entry] = {}
-    with transaction.atomic(using=alias):
-        for start in range(0, len(rows), AT_ONCE):
-            places = order[start : start + AT_ONCE]
-            part = _insert(alias, queue, model, [rows[place] for place in places])
-            entries.update(zip(places, part, strict=True))
+    sent = []
+    with transaction.atomic(using=alias), ExitStack() as cursors:
+        with statements.pipeline(connections[alias]):
+            for places in itertools.batched(order, AT_ONCE):
+                part = [rows[place] for place in places]
+                cursor = cursors.enter_context(statements.cursor(connections[alias]))
+                _send(cursor, alias, queue, model, part)
+                sent.append((places, part, cursor))
+        for places, part, cursor in sent:
+            entries.update(zip(places, _entries(queue, model, part, dict(cursor.fetchall())), strict=True))
     return [entries[place] for place in range(len(rows))]
 
 
+def never(row: Mapping[str, Any], *, code: str, words: str, now: datetime) -> dict[str, Any]:
+    """The row of an item that is not to run at all, and why: kept as cancelled, so that staff see that it was asked."""
+    return {**row, "status": Status.CANCELLED.value, "cancelled_at": now, "last_code": code, "last_words": words}
+
+
 def _insert(alias: str, queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]]) -> list[Entry]:
-    records_, sql = _statement(alias, model, tuple(rows[0]))
     with statements.cursor(connections[alias]) as cursor:
-        cursor.execute(sql, [records_.dump(rows), queue])
-        made = {key: item_id for item_id, key in cursor.fetchall()}
+        _send(cursor, alias, queue, model, rows)
+        made = dict(cursor.fetchall())
+    return _entries(queue, model, rows, made)
+
+
+def _send(cursor: Any, alias: str, queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]]) -> None:
+    records_, sql = _statement(alias, model, tuple(rows[0]))
+    cursor.execute(sql, [records_.dump(rows), queue])
+
+
+def _entries(
+    queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]], made: dict[str, int]
+) -> list[Entry]:
+    """What each row's key stands for; `made`: the keys that were new, with their ids."""
     known = _known(queue, model, [key for row in rows if (key := row["idempotency_key"]) not in made])
     entries: list[Entry] = []
     for row in rows:
@@ -77,7 +106,7 @@ def _statement(alias: str, model: type[QueueItem], columns: tuple[str, ...]) -> 
         f"INSERT INTO {model._meta.db_table} ({names}) SELECT {names} FROM {source.source} WHERE NOT EXISTS"
         f" (SELECT 1 FROM {Tombstone._meta.db_table} s WHERE s.queue = %s AND s.key = v.idempotency_key)"
         # In the order of the keys, so that two callers with the same keys wait for each other and do not deadlock.
-        f" ORDER BY v.idempotency_key{binary} ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key"
+        f" ORDER BY v.idempotency_key{binary} ON CONFLICT (idempotency_key) DO NOTHING RETURNING idempotency_key, id"
     )
 
 

@@ -96,7 +96,7 @@ class Hands:
         try:
             found.append(self._outcomes.get(timeout=timeout) if timeout > 0 else self._outcomes.get_nowait())
             until = time.monotonic() + gather
-            while len(found) < len(self.hired) and (left := until - time.monotonic()) > 0:
+            while len(found) < (len(self.hired) + 1) // 2 and (left := until - time.monotonic()) > 0:
                 found.append(self._outcomes.get(timeout=left))
             while len(found) < most:
                 found.append(self._outcomes.get_nowait())

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from queues.engine.states import FINISHED, WAITING, Priority, Status
 
@@ -57,6 +57,8 @@ class QueueItem(models.Model):
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     due_at = models.DateTimeField(db_default=Now())
+    first_due_at = models.DateTimeField(null=True, blank=True, editable=False)
+    """When it was wanted first, if not at once: `due_at` moves with every retry, and service levels go by this."""
     expires_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     runs = models.PositiveIntegerField(default=0, db_default=0)
@@ -117,6 +119,7 @@ class QueueItem(models.Model):
                 name="%(class)s_lane_due",
             ),
             models.Index(F("dead_at").desc(), condition=Q(status=Status.DEAD_LETTER), name="%(class)s_dead"),
+            models.Index(Coalesce("first_due_at", "created_at"), name="%(class)s_first_due"),
             models.Index(
                 fields=["fingerprint", "dead_at", "id"],
                 condition=~Q(fingerprint=""),

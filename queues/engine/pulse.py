@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from queues.engine import broker, heartbeats, log, recurring, registry, wake
+from queues.engine import broker, heartbeats, log, processes, recurring, registry, wake
 from queues.engine.drain import next_due
 
 logger = log.get(__name__)
@@ -74,7 +74,7 @@ class Pulse:
         """One exchange; raises whatever database and broker raise."""
         clock, now = time.monotonic(), timezone.now()
         if clock - self._asked_at >= self.beat_seconds:
-            heartbeats.beat(name=f"supervisor:{self.host}", now=now, **self.detail)
+            heartbeats.beat(name=f"supervisor:{self.host}", now=now, **self.detail, **self._weighed())
             if self.running:
                 self._ask()
             self._asked_at = clock
@@ -90,6 +90,14 @@ class Pulse:
                 connections.close_all()
             except Exception:  # a broker of any make is away, or a mistake of ours: supervision goes on
                 logger.exception("supervisor.round_failed")
+
+    def _weighed(self) -> dict[str, object]:
+        """What the cluster's processes do and how much memory they hold."""
+        session = self.detail.get("cluster")
+        if not self.running or not isinstance(session, int):
+            return {}
+        found = processes.of_session(session)
+        return {"memory_mb": round(sum(each["memory_mb"] for each in found), 1), "processes": found}
 
     def _ask(self) -> None:
         """Send a beat through django-q2: broker, pusher, queue and a worker must all do their part to answer it."""

@@ -18,6 +18,8 @@ logger = log.get(__name__)
 
 PREFIX = "redrive: "
 """Rows whose name begins so are ours; all others are left alone."""
+HOOK = "queues.tasks.schedule_ran"
+"""What django-q2 calls after each run of a schedule; it keeps so few tasks that a daily one is soon forgotten."""
 SYNC_LOCK = 7_203_511
 """Key of PostgreSQL's advisory lock: two machines that migrate at once do not both create a row."""
 
@@ -51,7 +53,7 @@ class Recurring:
             "schedule_type": Schedule.MINUTES if self.minutes else Schedule.DAILY,
             "minutes": self.minutes,
             "repeats": -1,
-            "hook": None,
+            "hook": HOOK,
             "cron": None,
             "cluster": None,
             "intended_date_kwarg": None,

@@ -33,6 +33,19 @@ def cursor(connection: BaseDatabaseWrapper) -> Iterator[Any]:
         yield prepared
 
 
+@contextmanager
+def pipeline(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """On PostgreSQL, statements executed inside are sent and not waited for: it works on one while the next is being
+    made. Their results can be fetched afterwards, and the first error is raised at the end.
+    """
+    if connection.vendor != "postgresql":
+        yield
+        return
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
+
+
 def plan_anew(connection: BaseDatabaseWrapper) -> None:
     """Have kept plans made again at their next use: one made while a table was empty reads all of it once it is full,
     and only the next ANALYZE, a minute later or more, would tell.

@@ -14,7 +14,7 @@ from django.db import models, router, transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.expressions import RawSQL
 
-from queues.engine import failure_groups, fingerprints
+from queues.engine import failure_groups, fingerprints, revisions
 from queues.engine.attempts import Attempt
 from queues.engine.item import QueueItem
 from queues.engine.registry import Queue
@@ -133,6 +133,14 @@ def redrive(items: models.QuerySet[QueueItem], *, now: datetime) -> int:
     return items.filter(status=Status.DEAD_LETTER, hidden_at__isnull=True).update(due_at=now, **_FRESH)
 
 
+def edit(
+    items: models.QuerySet[QueueItem], *, item_id: int, version: int, columns: dict[str, Any], now: datetime
+) -> bool:
+    """A failed item with other contents (`columns`, of the queue's own), due at once, if it is as it was seen."""
+    failed = items.filter(status__in=(Status.DEAD_LETTER, Status.RETRYING), hidden_at__isnull=True)
+    return bool(failed.filter(pk=item_id, version=version).update(**columns, **{"due_at": now, **_FRESH}))
+
+
 def replay(items: models.QuerySet[QueueItem], *, now: datetime) -> int:
     """Succeeded or cancelled items to run again."""
     return items.filter(status__in=FINISHED, hidden_at__isnull=True).update(due_at=now, **_FRESH)
@@ -199,6 +207,7 @@ def bury(queue: Queue, *, items: models.QuerySet[QueueItem], now: datetime) -> i
         old = Tombstone.objects.filter(queue=queue.name, key__in=keyed, buried_at__lte=now - TOMBSTONE_FIRST)
         ids = {pk for pk, key, _, _ in rows if key not in keyed} | set(old.values_list("item_id", flat=True))
         Attempt.objects.filter(queue=queue.name, item_id__in=ids).delete()
+        revisions.forget(queue=queue.name, items=ids)
         queue.model._default_manager.filter(pk__in=ids).only("pk").delete()
     return len(ids)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from queues.desk import marks
+from queues.desk import levels, marks
 
 register = template.Library()
 
@@ -31,3 +31,9 @@ def moment(context: template.Context, at: datetime | None) -> SafeString:
 def number(count: int) -> str:
     """A whole number with its thousands apart."""
     return f"{count:,}"
+
+
+@register.filter
+def lasting(length: timedelta) -> str:
+    """A length of time for people: `38 ms`, `1.4 s`, `12.0 min`."""
+    return levels.lasting(length.total_seconds())

@@ -53,6 +53,7 @@ class WebhookEvent(QueueItem):
         indexes = [
             *QueueItem.Meta.indexes,
             models.Index(fields=["object_id", "-id"], condition=~Q(object_id=""), name="webhookevent_object"),
+            models.Index(fields=["snapshot_event"], condition=~Q(snapshot_event=""), name="webhookevent_snapshot"),
         ]
 
     @property
@@ -97,22 +98,28 @@ class HandlerRun(models.Model):
 
 
 class SweepCursor(models.Model):
-    """How far the sweep has read a provider's list of events."""
+    """How far the sweep has read one of a provider's lists of events."""
 
-    provider = models.CharField(max_length=20, unique=True)
+    provider = models.CharField(max_length=20)
+    listing = models.CharField(max_length=210, default="v1", db_default="v1")
+    """`v1`, `v2`, or `v1 acct_1` of a connected account."""
     event_id = models.CharField(max_length=200)
     """The newest event listed so far."""
     occurred_at = models.DateTimeField()
     swept_at = models.DateTimeField()
 
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["provider", "listing"], name="sweepcursor_one_a_list")]
+
     def __str__(self) -> str:
-        return f"{self.provider} up to {self.event_id}"
+        return f"{self.provider} {self.listing} up to {self.event_id}"
 
 
 class SweepDay(models.Model):
-    """What the sweep found of one day's events; the coverage is made of these."""
+    """What the sweep found of one day's events in one list; the coverage is made of these."""
 
     provider = models.CharField(max_length=20)
+    listing = models.CharField(max_length=210, default="v1", db_default="v1")
     day = models.DateField()
     listed = models.PositiveIntegerField(default=0)
     missing = models.PositiveIntegerField(default=0)
@@ -120,10 +127,12 @@ class SweepDay(models.Model):
     unreadable = models.PositiveIntegerField(default=0)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["provider", "day"], name="sweepday_one_a_day")]
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "listing", "day"], name="sweepday_one_a_list_and_day")
+        ]
 
     def __str__(self) -> str:
-        return f"{self.provider} {self.day}: {self.listed} listed, {self.missing} missing"
+        return f"{self.provider} {self.listing} {self.day}: {self.listed} listed, {self.missing} missing"
 
 
 class ReceiptCount(models.Model):

@@ -22,8 +22,6 @@ from queues.webhooks import counting, inbox, parsing, verification
 
 logger = log.get(__name__)
 
-MAX_BYTES = 512 * 1024
-"""Setting WEBHOOK_MAX_BYTES wins."""
 RETRY_AFTER_SECONDS = 60
 
 
@@ -68,7 +66,7 @@ def _body(request: HttpRequest) -> bytes:
     """The raw bytes, and never more of them than the limit."""
     if request.content_type != "application/json":
         raise _Refused(415, "not json", "The content type must be application/json.")
-    limit = int(getattr(settings, "WEBHOOK_MAX_BYTES", MAX_BYTES))
+    limit = settings.WEBHOOK_MAX_BYTES
     length = request.META.get("CONTENT_LENGTH") or "0"
     if len(length) > 15 or (length.isascii() and length.isdigit() and int(length) > limit):
         raise _Refused(413, "too large", f"The body must not be larger than {limit} bytes.")

@@ -1,33 +1,37 @@
-"""The sweep: reads Stripe's own list of events and stores what was never delivered to us.
+"""The sweep: reads Stripe's own lists of events and stores what was never delivered to us.
 
     no cursor, or Stripe knows its event no more ─▶ the last 30 days, newest first; then the cursor is set
-    cursor ─▶ what is newer, oldest first; page and cursor are written together
+    cursor ─▶ what is newer; of a v1 list oldest first, page and cursor written together
 
-Stripe lists events for 30 days (https://docs.stripe.com/api/events/list), of our own account only; an event that Stripe
-failed to make is in no list (see `regenerate`).
+Each list (`listings`) has a cursor of its own, and one that Stripe refuses to show keeps no other from being read. A
+snapshot event and its thin twin say the same, so who holds one of them holds both. An event that Stripe failed to make
+is in no list (see `regenerate`).
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 
 from queues.engine import log, wake
+from queues.engine.outcomes import Transient
 from queues.engine.tombstones import Tombstone
-from queues.webhooks import inbox, parsing, stripe_api
+from queues.webhooks import inbox, listings, parsing, stripe_api
+from queues.webhooks.listings import Listing, Page
 from queues.webhooks.models import SweepCursor, SweepDay, WebhookEvent
 
 logger = log.get(__name__)
 
 LISTED_FOR = timedelta(days=30)
-PAGE = 100
+"""https://docs.stripe.com/api/events/list"""
+THIN_OVERLAP = timedelta(minutes=10)
+"""A v2 list is read from a time on: some of it again, for events that were listed late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +41,11 @@ class Found:
     listed: int = 0
     missing: int = 0
     unreadable: int = 0
+    unread: int = 0
+    """Lists that Stripe refused to show; the log names them."""
 
     def __add__(self, other: Found) -> Found:
-        return Found(
-            listed=self.listed + other.listed,
-            missing=self.missing + other.missing,
-            unreadable=self.unreadable + other.unreadable,
-        )
+        return Found(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(Found)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,18 +63,19 @@ class Coverage:
 
 def sweep(*, now: datetime, anew: bool = False) -> Found:
     """Read what is new since the last sweep; `anew`, all of the last 30 days. Raises the outcomes of `stripe_api`."""
-    cursor = None if anew else SweepCursor.objects.filter(provider=inbox.PROVIDER).first()
-    found = None
-    if cursor is not None and cursor.occurred_at > now - LISTED_FOR:
+    found, trouble = Found(), None
+    for listing in listings.every():
         try:
-            found = _since(cursor, now=now)
-        except stripe_api.Refused as error:  # its event is gone from the list: 404, or 400 about the parameter
-            logger.warning("sweep.cursor_lost", event_id=cursor.event_id, words=error.words)
-    if found is None:
-        found = _all(now=now)
+            found += _read(listing, now=now, anew=anew)
+        except Transient as outcome:  # perhaps of this account alone
+            trouble = trouble or outcome
+            if isinstance(outcome, stripe_api.Down | stripe_api.NotSetUp):
+                break
     if found.missing:
         logger.warning("sweep.found", missing=found.missing, listed=found.listed)
         wake.soon(inbox.QUEUE)
+    if trouble is not None:
+        raise trouble
     return found
 
 
@@ -84,92 +87,131 @@ def coverage(*, now: datetime) -> Coverage:
     return Coverage(held=listed - (sums["unreadable"] or 0), listed=listed, missed=sums["missing"] or 0)
 
 
-def _since(cursor: SweepCursor, *, now: datetime) -> Found:
+def _read(listing: Listing, *, now: datetime, anew: bool) -> Found:
+    """One list. Refused are: a key that may not see it, an account that left, an API without it."""
+    try:
+        cursor = None if anew else SweepCursor.objects.filter(provider=inbox.PROVIDER, listing=listing.name).first()
+        if cursor is not None and cursor.occurred_at > now - LISTED_FOR:
+            if listing.thin:
+                return _since_time(listing, cursor, now=now)
+            try:
+                return _since_event(listing, cursor, now=now)
+            except stripe_api.Refused as error:  # its event is gone from the list: 404, or 400 about the parameter
+                logger.warning("sweep.cursor_lost", event_id=cursor.event_id, words=error.words)
+        return _all(listing, now=now)
+    except stripe_api.Refused as error:
+        if listing == Listing():
+            raise
+        logger.warning("sweep.list_refused", listing=listing.name, words=error.words)
+        return Found(unread=1)
+
+
+def _since_event(listing: Listing, cursor: SweepCursor, *, now: datetime) -> Found:
     total = Found()
     while True:
-        page = stripe_api.get("/v1/events", params={"limit": PAGE, "ending_before": cursor.event_id})
-        events = [event for event in page.get("data", []) if isinstance(event, dict)]
-        events = list(itertools.takewhile(lambda event: event.get("id") != cursor.event_id, events))
+        page, more = listing.newer_page(cursor.event_id)
+        events = list(itertools.takewhile(lambda event: event.get("id") != cursor.event_id, page))
         if not events:
             SweepCursor.objects.filter(pk=cursor.pk).update(swept_at=now)
             return total
         with transaction.atomic(using=router.db_for_write(WebhookEvent)):
             days = _store(events)
-            newest = events[0]
-            held = SweepCursor.objects.filter(pk=cursor.pk, event_id=cursor.event_id)
-            if not held.update(event_id=newest["id"], occurred_at=_occurred(newest), swept_at=now):
+            if not _move(cursor, events[0], now=now):
                 return total  # another sweep reads the same pages
-            _add(days)
+            _add(listing, days)
         total = sum(days.values(), total)
-        if not page.get("has_more"):
+        if not more:
             return total
-        cursor.event_id = newest["id"]
+        cursor.event_id = events[0]["id"]
 
 
-def _all(*, now: datetime) -> Found:
+def _since_time(listing: Listing, cursor: SweepCursor, *, now: datetime) -> Found:
+    """The cursor moves at the end: a sweep that dies on its way reads the same again, and stores less."""
+    days: dict[date, Found] = {}
+    newest: dict[str, Any] | None = None
+    for events in listing.all_pages(cursor.occurred_at - THIN_OVERLAP):
+        newest = newest or events[0]
+        _merge(days, _store(events, counted_until=cursor.occurred_at))
+    with transaction.atomic(using=router.db_for_write(WebhookEvent)):
+        if not _move(cursor, newest or {"id": cursor.event_id}, now=now):
+            return Found()
+        _add(listing, days)
+    return sum(days.values(), Found())
+
+
+def _move(cursor: SweepCursor, newest: dict[str, Any], *, now: datetime) -> bool:
+    """Compare and set; False if another sweep was faster."""
+    held = SweepCursor.objects.filter(pk=cursor.pk, event_id=cursor.event_id)
+    occurred_at = max(_occurred(newest), cursor.occurred_at)
+    return bool(held.update(event_id=newest["id"], occurred_at=occurred_at, swept_at=now))
+
+
+def _all(listing: Listing, *, now: datetime) -> Found:
     """The whole list. Cursor and days are written at its end; a sweep that dies begins anew, and stores less."""
     days: dict[date, Found] = {}
     newest: dict[str, Any] | None = None
-    for events in _pages(now - LISTED_FOR):
+    for events in listing.all_pages(now - LISTED_FOR):
         newest = newest or events[0]
-        for day, found in _store(events).items():
-            days[day] = days.get(day, Found()) + found
-    earlier = {row.day: row.missing for row in SweepDay.objects.filter(provider=inbox.PROVIDER)}
+        _merge(days, _store(events))
+    kept = SweepDay.objects.filter(provider=inbox.PROVIDER, listing=listing.name)
     with transaction.atomic(using=router.db_for_write(WebhookEvent)):
-        SweepDay.objects.filter(provider=inbox.PROVIDER, day__gte=(now - LISTED_FOR).date()).delete()
+        earlier = {row.day: row.missing for row in kept}
+        kept.filter(day__gte=(now - LISTED_FOR).date()).delete()
         # What an earlier sweep stored was missing all the same.
-        _add({day: replace(found, missing=found.missing + earlier.get(day, 0)) for day, found in days.items()})
+        _add(listing, {day: replace(each, missing=each.missing + earlier.get(day, 0)) for day, each in days.items()})
         if newest is not None:
             SweepCursor.objects.update_or_create(
                 provider=inbox.PROVIDER,
+                listing=listing.name,
                 defaults={"event_id": newest["id"], "occurred_at": _occurred(newest), "swept_at": now},
             )
     return sum(days.values(), Found())
 
 
-def _pages(since: datetime) -> Iterator[list[dict[str, Any]]]:
-    params: dict[str, Any] = {"limit": PAGE, "created[gte]": int(since.timestamp())}
-    while True:
-        page = stripe_api.get("/v1/events", params=params)
-        events = [event for event in page.get("data", []) if isinstance(event, dict)]
-        if events:
-            yield events
-        if not page.get("has_more") or not events:
-            return
-        params["starting_after"] = events[-1]["id"]
+def _store(events: Page, *, counted_until: datetime | None = None) -> dict[date, Found]:
+    """Store what we hold in no form, oldest first; returns what was found, by day.
 
-
-def _store(events: Sequence[dict[str, Any]]) -> dict[date, Found]:
-    """Store what we have neither a row nor a tombstone of, oldest first; returns what was found, by day."""
-    known = _known([str(event.get("id")) for event in events])
+    Events that are not newer than `counted_until` were counted before: of them only what is missing counts.
+    """
+    held = _held(events)
     days: dict[date, Found] = {}
     for event in reversed(events):
         body = json.dumps(event, separators=(",", ":")).encode()
-        day = _occurred(event).date()
-        found = Found(listed=1)
+        occurred_at = _occurred(event)
+        found = Found(listed=int(counted_until is None or occurred_at > counted_until))
         try:
             parsed = parsing.parse(body)
         except parsing.NotAnEvent as error:
             logger.error("sweep.unreadable", event_id=str(event.get("id"))[:200], words=str(error))
-            found = Found(listed=1, unreadable=1)
+            found = replace(found, unreadable=found.listed)
         else:
             arrival = inbox.Arrival(source=WebhookEvent.Source.SWEPT.value)
-            if parsed.id not in known and inbox.store(parsed=parsed, body=body, arrival=arrival) is not None:
+            if parsed.id not in held and inbox.store(parsed=parsed, body=body, arrival=arrival) is not None:
                 found = Found(listed=1, missing=1)
-        days[day] = days.get(day, Found()) + found
+        _merge(days, {occurred_at.date(): found})
     return days
 
 
-def _known(ids: Sequence[str]) -> set[str]:
-    keys = {inbox.key_of(each): each for each in ids}
+def _held(events: Page) -> set[str]:
+    """Ids of those events that we have a row or a tombstone of, or of their twin."""
+    snapshots = {str(event.get("id")): str(event.get("snapshot_event") or "") for event in events}
+    keys = {inbox.key_of(each): each for pair in snapshots.items() for each in pair if each}
     rows = WebhookEvent.objects.filter(idempotency_key__in=keys).values_list("idempotency_key", flat=True)
     stones = Tombstone.objects.filter(queue=inbox.QUEUE, key__in=keys).values_list("key", flat=True)
-    return {keys[key] for key in (*rows, *stones)}
+    known = {keys[key] for key in (*rows, *stones)}
+    twins = WebhookEvent._default_manager.filter(Q(snapshot_event__in=snapshots), ~Q(snapshot_event=""))
+    known.update(twins.values_list("snapshot_event", flat=True))
+    return {each for each, snapshot in snapshots.items() if each in known or snapshot in known}
 
 
-def _add(days: dict[date, Found]) -> None:
+def _merge(days: dict[date, Found], more: dict[date, Found]) -> None:
+    for day, found in more.items():
+        days[day] = days.get(day, Found()) + found
+
+
+def _add(listing: Listing, days: dict[date, Found]) -> None:
     for day, found in sorted(days.items()):
-        row, _made = SweepDay.objects.get_or_create(provider=inbox.PROVIDER, day=day)
+        row, _made = SweepDay.objects.get_or_create(provider=inbox.PROVIDER, listing=listing.name, day=day)
         SweepDay.objects.filter(pk=row.pk).update(
             listed=F("listed") + found.listed,
             missing=F("missing") + found.missing,
@@ -178,5 +220,11 @@ def _add(days: dict[date, Found]) -> None:
 
 
 def _occurred(event: dict[str, Any]) -> datetime:
+    """The event's `created`, for counting and for the cursor; 1970 where it says nothing usable."""
     created = event.get("created")
+    if isinstance(created, str):
+        try:
+            return datetime.fromisoformat(created).astimezone(UTC)
+        except (ValueError, OverflowError):
+            created = 0
     return datetime.fromtimestamp(created if isinstance(created, int) and 0 <= created < parsing.LATEST else 0, UTC)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import re
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from analytics import rollups
 from analytics.models import MEASURES, Campaign, Creative, Event, RollupDimDay, RollupHour
@@ -62,6 +69,31 @@ def tell(of: Campaign, *events: dict[str, Any], now: datetime = NOW) -> None:
         answers = intake.record(events=given[place : place + 500], user=of.owner, now=now)
         assert {answer.status for answer in answers} == {"accepted"}, answers
     rollups.refresh(now=now)
+
+
+@contextmanager
+def within(milliseconds: int, *, statements: bool = True) -> Iterator[None]:
+    """What happens inside takes no longer on a machine that has nothing else to do: its own processor time, and all it
+    lets the database take for statements that never end. Nothing in it may sleep. No clock on the wall, which says
+    more about the machine's other work. Not `statements`: there is no connection that could be looked at.
+    """
+
+    def sleep(seconds: float) -> None:
+        raise AssertionError(f"a reader waits for a sleep of {seconds} s")
+
+    looked_at: Any = CaptureQueriesContext(connection) if statements else nullcontext([])
+    with pytest.MonkeyPatch.context() as patch, looked_at as asked:
+        patch.setattr(time, "sleep", sleep)
+        begun = time.thread_time()
+        yield
+        spent = (time.thread_time() - begun) * 1000
+    limit = 0
+    for query in asked:
+        if found := re.search(r"set_config\('statement_timeout', '(\d+)'", query["sql"]):
+            limit = int(found[1])
+        if "WITH RECURSIVE" in query["sql"] and connection.vendor == "postgresql":  # SQLite burns our own time
+            spent += limit
+    assert spent < milliseconds, f"{spent:.0f} ms, {len(asked)} statements"
 
 
 def differences(of: Campaign) -> list[str]:

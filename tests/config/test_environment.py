@@ -129,3 +129,14 @@ def test_hostile_values_are_read_or_refused(reader: Callable[[Mapping[str, str]]
     """Nothing but BadSetting comes out, whatever goes in."""
     with suppress(BadSetting):
         reader({"RATE_LIMITS": text})
+
+
+@pytest.mark.parametrize("text", ["0", "1023", "104857601", "-1", "1e6", "١٢٣٤", "512 kB", "9" * 13])
+def test_a_number_out_of_bounds_is_refused_without_being_repeated(text: str):
+    """`WEBHOOK_MAX_BYTES`: neither so small that no event passes, nor as large as memory."""
+    bounds = {"default": 524_288, "least": 1024, "most": 104_857_600}
+    with pytest.raises(BadSetting, match="WEBHOOK_MAX_BYTES: expected a number from 1024 to 104857600") as caught:
+        environment.number({"WEBHOOK_MAX_BYTES": text}, "WEBHOOK_MAX_BYTES", **bounds)
+    assert text == "0" or text not in str(caught.value)
+    assert environment.number({"WEBHOOK_MAX_BYTES": "1048576"}, "WEBHOOK_MAX_BYTES", **bounds) == 1_048_576
+    assert environment.number({}, "WEBHOOK_MAX_BYTES", **bounds) == 524_288

@@ -9,6 +9,7 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
+from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
@@ -142,11 +143,23 @@ def test_csrf_is_asked_for_every_act(addresses: dict[str, str]):
 
 
 class TestGroups:
+    @staticmethod
+    def ours(name: str) -> QuerySet[Permission]:
+        return Permission.objects.filter(group__name=name, content_type__app_label="payments")
+
+    def test_groups_that_another_app_made_first_are_given_their_rights_too(self):
+        for name in ("Administrator", "Operator", "Observer", "Customer"):
+            Group.objects.get(name=name).permissions.remove(*self.ours(name))
+        permissions.ensure(sender=None)  # type: ignore[arg-type]
+        assert self.ours("Customer").get().codename == "checkout_order"
+        assert self.ours("Operator").filter(codename="refund_order").exists()
+
     def test_they_come_with_the_migration(self):
         codenames = {
-            name: set(Group.objects.get(name=name).permissions.values_list("codename", flat=True))
-            for name in ("Operator", "Observer", "Customer")
+            name: set(self.ours(name).values_list("codename", flat=True))
+            for name in ("Administrator", "Operator", "Observer", "Customer")
         }
+        assert {"refund_order", "resolve_problem", "change_product"} <= codenames["Administrator"]
         assert {"refund_order", "resolve_problem", "view_order", "view_problem"} <= codenames["Operator"]
         assert "view_order" in codenames["Observer"]
         assert not {"refund_order", "resolve_problem", "change_product"} & codenames["Observer"]
@@ -166,3 +179,24 @@ class TestGroups:
         client = client_of("helper")
         assert client.get(reverse("admin:payments_order_refund", args=[order.pk])).status_code == 200
         assert client.get("/admin/payments/problem/").status_code == 403
+
+
+class TestStartPage:
+    def test_open_problems_are_the_first_thing_staff_see(self, problem: Problem):
+        page = client_of("observer").get("/admin/").content.decode()
+        assert "Waits for a decision" in page
+        assert re.search(r'href="/admin/payments/problem/\?state=open">1 problem with a payment<', page)
+        Problem.objects.update(resolved_at=timezone.now())
+        assert "Waits for a decision" not in client_of("observer").get("/admin/").content.decode()
+
+    def test_who_may_not_see_problems_is_told_of_none(self, problem: Problem):
+        User.objects.create_user("helper", is_staff=True)
+        assert "Waits for a decision" not in client_of("helper").get("/admin/").content.decode()
+
+    def test_they_are_counted_once_a_page(self, problem: Problem):
+        client = client_of("operator")
+        client.get("/admin/")
+        with CaptureQueriesContext(connection) as queries:
+            client.get("/admin/")
+        counts = [each["sql"] for each in queries if "payments_problem" in each["sql"]]
+        assert len(counts) == 1, counts

@@ -161,8 +161,13 @@ def test_a_double_click_makes_one_session(caller: Program, stripe: FakeStripe):
 
 class TestLimits:
     def test_the_eleventh_in_an_hour(self, caller: Program, stripe: FakeStripe):
-        assert [caller.post(PATH, WISH).status_code for _ in range(10)] == [201] * 10
+        accepted = [caller.post(PATH, WISH) for _ in range(10)]
+        assert [each.status_code for each in accepted] == [201] * 10
+        assert [each.headers["RateLimit-Remaining"] for each in accepted] == [str(left) for left in range(9, -1, -1)]
+        assert {each.headers["RateLimit-Limit"] for each in accepted} == {"10"}
+        assert all(3500 < int(each.headers["RateLimit-Reset"]) <= 3660 for each in accepted)
         response = caller.post(PATH, WISH)
+        assert {each.headers["RateLimit-Policy"] for each in [*accepted, response]} == {"10;w=3600, 20;w=3600"}
         assert (response.status_code, problem(response)["code"]) == (429, "throttled")
         assert 3500 < int(response.headers["Retry-After"]) <= 3660
         assert response.headers["RateLimit-Limit"] == "10"
@@ -179,6 +184,7 @@ class TestLimits:
                 PATH, WISH, content_type="application/json", headers={"X-Forwarded-For": f"203.0.113.{number}"}
             )
             assert response.status_code == 201, number
+        assert (response.headers["RateLimit-Limit"], response.headers["RateLimit-Remaining"]) == ("20", "0")
         response = callers[0].client.post(
             PATH, WISH, content_type="application/json", headers={"X-Forwarded-For": "203.0.113.99"}
         )

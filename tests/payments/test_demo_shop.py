@@ -13,6 +13,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from config.demo import shop
+from config.demo.stripe.account import Account, ApiError
 from config.up.plan import FAKE_STRIPE_KEY
 from payments.models import Order, Refund
 from tests.payments.delivery import drain
@@ -79,6 +80,24 @@ def test_the_fake_opens_to_its_own_key_only(demo: User):
     assert client.get("/demo/stripe/pay/cs_nothing/").status_code == 404
     assert client.post("/demo/stripe/act/", {"act": "__init__:x"}).status_code == 404
     assert client.post("/demo/stripe/act/", {"act": "pay:nothing"}, follow=True).status_code == 200
+
+
+def test_the_fakes_lists_are_paged_both_ways_as_stripes_are():
+    account = Account(clock=lambda: 1_790_000_000.0)
+    account.events = [{"id": f"evt_{n}", "object": "event", "created": 1_790_000_000 + n} for n in range(7)]
+
+    def listed(**given: Any) -> tuple[list[str], bool]:
+        found = account.listed("event", {"limit": "3", **given}, ())
+        return [each["id"] for each in found["data"]], found["has_more"]
+
+    assert listed() == (["evt_6", "evt_5", "evt_4"], True)
+    assert listed(starting_after="evt_3") == (["evt_2", "evt_1", "evt_0"], False)
+    assert listed(ending_before="evt_1") == (["evt_4", "evt_3", "evt_2"], True)
+    assert listed(ending_before="evt_4") == (["evt_6", "evt_5"], False)
+    for name in ("starting_after", "ending_before"):
+        with pytest.raises(ApiError) as refused:
+            listed(**{name: "evt_gone"})
+        assert (refused.value.status, refused.value.body["error"]["param"]) == (400, name)
 
 
 def test_only_in_the_demo(db: None):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payments import orders
-from payments.models import Order, Problem
+from payments.models import Dispute, Order, Problem
 from payments.states import Status
 from queues.email.models import EmailMessage
 from tests.fake_stripe import FakeStripe
@@ -116,6 +116,21 @@ class TestPaying:
         tell(events)
         assert fresh(order).status == Status.PENDING
         assert not Problem.objects.exists()
+
+    def test_a_connected_account_cannot_pay_itself_for_our_order(self, stripe: FakeStripe, buy: Buy):
+        order = buy()
+        intent = stripe.act("pay", order.session_id)["payment_intent"]
+        stripe.act("create_refund", {"payment_intent": intent, "metadata": {"redrive_order": order.reference}})
+        stripe.act("decide", stripe.act("dispute", intent)["id"], won=False)
+        events = [event | {"account": "acct_of_the_customer"} for event in stripe.events()]
+        assert {each["type"].split(".")[0] for each in events} == {"payment_intent", "checkout", "refund", "charge"}
+        tell(events)
+        assert (fresh(order).status, fresh(order).amount_refunded) == (Status.PENDING, 0)
+        assert not Problem.objects.exists()
+        assert not Dispute.objects.exists()
+        assert not stripe.requests("GET /v1/")
+        tell(stripe.events())
+        assert fresh(order).status == Status.DISPUTED
 
 
 class TestPaidTooLate:

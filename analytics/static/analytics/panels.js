@@ -1,6 +1,6 @@
 // Keeps an open page fresh: every panel fetches itself, and is replaced by a good answer only.
 
-const EVERY = 5 * 60_000, OLD = 10 * 60_000, FRESH = 5 * 60_000, LIMIT = 8_000;
+const EVERY = 5 * 60_000, SOON = 60_000, OLD = 10 * 60_000, FRESH = 5 * 60_000, LIMIT = 8_000;
 const board = document.querySelector("[data-panels]");
 const say = document.getElementById("announce");
 const pause = document.getElementById("pause");
@@ -11,9 +11,10 @@ let paused = false, busy = false, timer = 0;
 // A log-in page answered with 200, or half an answer, must not replace figures.
 async function fetched(url, id) {
   const answer = await fetch(url, { signal: AbortSignal.timeout(LIMIT), headers: { "X-Requested-With": "fetch" } });
-  if (!answer.ok || answer.redirected) throw new Error(answer.status);
-  const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
-  if (!found) throw new Error("no panel in the answer");
+  if ([403, 404].includes(answer.status)) throw new Error("You no longer have access to this campaign. Ask its owner. ");
+  if (answer.redirected) throw new Error("You are logged out: log in again for newer figures. ");
+  const found = answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
+  if (!found) throw new Error("");
   return found;
 }
 
@@ -34,6 +35,7 @@ function mark(panel, kind, word, line) {
   panel.querySelector(".badge")?.replaceWith(badge);
   panel.querySelector(".panel-line").textContent = line;
   panel.dataset.state = kind;
+  if (kind === "saved") panel.querySelector(".again")?.removeAttribute("hidden");
 }
 
 function failed(panel) {
@@ -42,16 +44,17 @@ function failed(panel) {
   if (until) mark(panel, "saved", `Saved copy, ${until}`, `We couldn't update this just now. These are the last confirmed figures, up to ${until}.`);
 }
 
+// Null, or in words why not ("" for what the reader cannot change).
 async function one(panel, tries = 0) {
   try {
     const fresh = await fetched(panel.dataset.url, panel.id);
     replace(panel, fresh);
     const waits = ["refreshing", "preparing"].includes(fresh.dataset.state);
     if (waits && tries < 3) setTimeout(() => fresh.isConnected && one(fresh, tries + 1), 1000 * 2 ** tries);
-    return true;
-  } catch {
+    return null;
+  } catch (error) {
     failed(panel);
-    return false;
+    return error.name === "Error" ? error.message : "";
   }
 }
 
@@ -59,20 +62,20 @@ async function cycle() {
   if (busy) return;
   busy = true;
   const before = panels().filter((panel) => panel.dataset.state === "saved").length;
-  const good = await Promise.all(panels().map((panel) => one(panel)));
-  const bad = good.filter((each) => !each).length;
-  const offline = navigator.onLine ? "" : "You are offline. ";
-  say.textContent = bad
-    ? `${offline}${bad} of ${good.length} panels could not be refreshed. Earlier figures are still shown.`
+  const all = await Promise.all(panels().map((panel) => one(panel)));
+  const bad = all.filter((each) => each !== null);
+  const why = navigator.onLine ? bad.find((each) => each) || "" : "You are offline. ";
+  say.textContent = bad.length
+    ? `${why}${bad.length} of ${all.length} panels could not be refreshed. Earlier figures are still shown.`
     : before ? "All panels are up to date again." : "Figures refreshed.";
   fetched(`banner/?${board.dataset.query}`, "banner").then((fresh) => document.getElementById("banner").replaceWith(fresh), () => {});
   busy = false;
-  later();
+  later(bad.length ? SOON : EVERY);
 }
 
-function later() {
+function later(wait = EVERY) {
   clearTimeout(timer);
-  if (!paused) timer = setTimeout(() => (document.hidden ? later() : cycle()), EVERY * (0.9 + Math.random() * 0.2));
+  if (!paused) timer = setTimeout(() => (document.hidden ? later() : cycle()), wait * (0.9 + Math.random() * 0.2));
 }
 
 pause.hidden = false;
@@ -84,7 +87,10 @@ pause.addEventListener("click", () => {
 });
 document.addEventListener("visibilitychange", () => { if (!document.hidden && !paused && panels().some((panel) => age(panel) > OLD)) cycle(); });
 addEventListener("online", () => paused || cycle());
-addEventListener("offline", () => { say.textContent = "You are offline. The figures below stay and are updated when you are back."; });
+addEventListener("offline", () => {
+  const until = panels()[0]?.dataset.until;
+  say.textContent = `You are offline. Figures below ${until ? `were current at ${until}; they` : ""} update when you are back.`;
+});
 
 // Sorting, paging and "Try again" fetch their panel alone; without script they are links.
 board.addEventListener("click", async (event) => {
@@ -93,7 +99,8 @@ board.addEventListener("click", async (event) => {
   event.preventDefault();
   const panel = link.closest("[data-panel]"), url = panel.dataset.url;
   if (link.matches("[data-swap]")) panel.dataset.url = url.split("?")[0] + new URL(link.href).search;
-  if (!(await one(panel))) { panel.dataset.url = url; say.textContent = "This could not be loaded. Earlier figures are still shown."; }
+  const why = await one(panel);
+  if (why !== null) { panel.dataset.url = url; say.textContent = `${why}This could not be loaded. Earlier figures are still shown.`; }
 });
 
 // Figures grow old on a page that stays open: their badge must say so without asking anybody.

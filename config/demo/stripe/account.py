@@ -117,9 +117,14 @@ class Account:
             each for each in found if int(window.get("gte", 0)) <= each["created"] <= int(window.get("lte", 2**40))
         ]
         limit = min(max(_whole(given.get("limit", 10), "limit"), 1), 100)
+        page = found[:limit]
         if after := given.get("starting_after"):
-            found = found[[each["id"] for each in found].index(after) + 1 :]
-        return {"object": "list", "url": f"/v1/{kind}s", "has_more": len(found) > limit, "data": found[:limit]}
+            found = found[_place(found, after, "starting_after") + 1 :]
+            page = found[:limit]
+        elif before := given.get("ending_before"):  # the page that is just newer, and itself newest first
+            found = found[: _place(found, before, "ending_before")]
+            page = found[-limit:]
+        return {"object": "list", "url": f"/v1/{kind}s", "has_more": len(found) > limit, "data": page}
 
     # --- What the customer, the bank and time do --------------------------------------------------------------------
 
@@ -257,6 +262,13 @@ def _known(given: Mapping[str, Any], known: frozenset[str]) -> None:
 
 def _items(value: Any) -> list[Any]:
     return [value[key] for key in sorted(value, key=int)] if isinstance(value, Mapping) else list(value or [])
+
+
+def _place(found: list[Object], object_id: str, name: str) -> int:
+    for place, each in enumerate(found):
+        if each["id"] == object_id:
+            return place
+    raise ApiError(400, f"No such object: '{object_id}'", code="resource_missing", param=name)
 
 
 def _whole(value: Any, name: str) -> int:

@@ -29,6 +29,7 @@ CODES: dict[str, tuple[int, str]] = {
     "too_large": (413, "The request is too large"),
     "unsupported_media_type": (415, "The body must be application/json"),
     "idempotency_key_reused": (422, "The idempotency key was used before with other content"),
+    "protected": (422, "A field that nobody may change"),
     "throttled": (429, "Too many requests"),
     "internal": (500, "Something went wrong here"),
     "unavailable": (503, "The request could not be stored; send it again"),

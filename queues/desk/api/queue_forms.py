@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from queues.desk import acts
-from queues.desk.api.fields import Object, Strict, Text, Whole
+from queues.desk.api.fields import Moment, Object, Strict, Text, Whole, Word
 from queues.desk.bulk.operation import PACE_MAX
 from queues.desk.selection import TEXT_MAX, Selection
 from queues.engine.states import Status
@@ -152,3 +152,149 @@ class OperationAnswer(serializers.Serializer[Any]):
     started_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
     ledger_entry = serializers.IntegerField(source="entry_id", allow_null=True)
+
+
+class OperationsAnswer(serializers.Serializer[Any]):
+    """Operations, newest first."""
+
+    results = OperationAnswer(many=True)
+
+
+class UnmaskForm(ReasonForm):
+    """To see what an item carries."""
+
+
+class EditForm(ReasonForm):
+    """Other contents for an item that failed."""
+
+    version = Whole(min_value=0, max_value=2**31, help_text="Of the item as you saw it")
+    changes = Object(limit=500_000, help_text="Field -> its new value")
+    dry_run = serializers.BooleanField(required=False, default=False, help_text="Only say what would be different")
+
+
+class ExportForm(ReasonForm):
+    """Which items, in which form."""
+
+    form = serializers.ChoiceField(choices=["csv", "ndjson"])
+    filter = Text(max_length=TEXT_MAX, required=False, default="", help_text="As in the list's search box")
+    status = serializers.ChoiceField(choices=WAYS, required=False, default="")
+    purged = serializers.BooleanField(required=False, default=False)
+
+    def selection(self) -> Selection:
+        """The items meant, of a valid form; without any filter all that were not purged."""
+        said = self.validated_data
+        return Selection(search=said["filter"], status=said["status"], purged=said["purged"])
+
+
+class PauseForm(ReasonForm):
+    """What rests, and until when."""
+
+    type = Word(max_length=100, required=False, default="", help_text="Only this type; empty: the whole queue")
+    resume_at = Moment(required=False, allow_null=True, default=None, help_text="It resumes by itself then")
+
+
+class ResumeForm(ReasonForm):
+    """What is handed out again."""
+
+    type = Word(max_length=100, required=False, default="", help_text="The type that was paused by itself")
+
+
+class DoneAnswer(serializers.Serializer[Any]):
+    """Whether anything changed: false where it was so already."""
+
+    done = serializers.BooleanField()
+
+
+class SuppressForm(ReasonForm):
+    """An address that gets no mail."""
+
+    address = Text(max_length=1000)
+    scope = Word(max_length=100, required=False, default="all", help_text="all, bulk, or one e-mail type")
+
+
+class SuppressionAnswer(serializers.Serializer[Any]):
+    """A suppressed address."""
+
+    id = serializers.IntegerField(source="pk")
+    address = serializers.CharField()
+    scope = serializers.CharField()
+    cause = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    lifted_at = serializers.DateTimeField(allow_null=True)
+
+
+class SuppressionsAnswer(serializers.Serializer[Any]):
+    """Suppressions, newest first."""
+
+    results = SuppressionAnswer(many=True)
+
+
+class VerdictForm(ReasonForm):
+    """What staff say of a failure group."""
+
+    until = Moment(required=False, allow_null=True, default=None, help_text="With `ignore`: until when")
+
+
+class GroupAnswer(serializers.Serializer[Any]):
+    """A failure group."""
+
+    id = serializers.IntegerField(source="pk")
+    fingerprint = serializers.CharField()
+    code = serializers.CharField()
+    words = serializers.CharField()
+    state = serializers.CharField()
+    note = serializers.CharField()
+    dead_letters = serializers.IntegerField(source="dead", help_text="10,001: that many or more")
+    retrying = serializers.IntegerField()
+    first_seen_at = serializers.DateTimeField()
+    last_seen_at = serializers.DateTimeField()
+    regressed_at = serializers.DateTimeField(allow_null=True)
+    ignored_until = serializers.DateTimeField(allow_null=True)
+
+
+class GroupsAnswer(serializers.Serializer[Any]):
+    """The groups seen last."""
+
+    results = GroupAnswer(many=True)
+
+
+class EntryAnswer(serializers.Serializer[Any]):
+    """A ledger entry."""
+
+    id = serializers.IntegerField(source="pk")
+    at = serializers.DateTimeField()
+    who = serializers.CharField(source="actor_name")
+    act = serializers.CharField()
+    queue = serializers.CharField()
+    items_touched = serializers.IntegerField(source="item_count")
+    plan = serializers.CharField()
+    reason = serializers.CharField()
+    result = serializers.DictField()
+    digest = serializers.CharField()
+
+
+class EntriesAnswer(serializers.Serializer[Any]):
+    """Entries, newest first."""
+
+    results = EntryAnswer(many=True)
+    before = serializers.IntegerField(allow_null=True)
+
+
+class ItemDetailAnswer(ItemAnswer):
+    """One item and why it is where it is; what it carries is asked for by itself."""
+
+    why = serializers.CharField()
+    acts = serializers.ListField(child=serializers.CharField(), help_text="What may be done with it now")
+
+
+class PayloadAnswer(serializers.Serializer[Any]):
+    """What an item carries."""
+
+    contents = serializers.DictField()
+
+
+class EditAnswer(serializers.Serializer[Any]):
+    """What an edit changed, or would."""
+
+    changed = serializers.ListField(child=serializers.CharField())
+    ledger_entry = serializers.IntegerField(allow_null=True)

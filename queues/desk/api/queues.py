@@ -22,6 +22,7 @@ from queues.desk.api.emails import problems
 from queues.desk.api.problems import Problem
 from queues.desk.bulk import freeze, run
 from queues.desk.bulk.operation import Operation
+from queues.desk.editor import Invalid, Protected
 from queues.desk.operations import Actor
 from queues.desk.requests import request_id
 from queues.desk.selection import ID_MAX, Selection
@@ -46,6 +47,9 @@ SEES = AnyQueue()
 class QueueView(APIView):
     """Of one queue, named in the address: looking at it is needed for everything; each act asks for its own right."""
 
+    about = ""
+    """What the ledger calls it, where the address names no queue."""
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Besides what every view asks: the queue named in the address is there, and may be seen."""
         super().initial(request, *args, **kwargs)
@@ -64,7 +68,11 @@ class QueueView(APIView):
         reason = request.data.get("reason", "") if isinstance(request.data, dict) else ""
         try:
             with refusals.noted(
-                actor=actor, act=name, queue=self.kwargs["queue"], now=timezone.now(), reason=str(reason)[:500]
+                actor=actor,
+                act=name,
+                queue=self.kwargs.get("queue", self.about),
+                now=timezone.now(),
+                reason=str(reason)[:500],
             ):
                 return do(actor)
         except PermissionDenied as denied:
@@ -75,6 +83,11 @@ class QueueView(APIView):
             raise serializers.ValidationError({"given": {wrong.name: [wrong.why]}}) from wrong
         except operations.ReasonMissing as missing:
             raise serializers.ValidationError({"reason": [str(missing)]}) from missing
+        except Protected as protected:
+            errors = {f"changes.{name}": ["Protected."] for name in protected.names}
+            raise Problem("protected", f"{protected}.", errors=errors) from protected
+        except Invalid as invalid:
+            raise serializers.ValidationError({"changes": {invalid.name: [invalid.why]}}) from invalid
         except (plans.Stale, run.NotReady) as stale:
             raise Problem("stale", f"{stale}.") from stale
 
@@ -95,7 +108,7 @@ class Queues(QueueView):
         """How each stands."""
         now = timezone.now()
         seen = [queue for queue in registry.all_queues() if permissions.may(request.user, "view", queue.model)]
-        return Response({"results": [_standing(overview.figures(queue, now=now), request) for queue in seen]})
+        return Response({"results": [_standing(figures, request) for figures in overview.figures(seen, now=now)]})
 
 
 class Items(QueueView):
@@ -111,9 +124,7 @@ class Items(QueueView):
     )
     def get(self, request: Request, queue: str) -> Response:
         """A page of them, newest first."""
-        asked, before = request.query_params, request.query_params.get("before", "")
-        if before and not (before.isascii() and before.isdigit() and len(before) < 20 and int(before) <= ID_MAX):
-            raise serializers.ValidationError({"before": ["A whole number."]})
+        asked, before = request.query_params, before_of(request)
         if (status := asked.get("status", "")) and status not in forms.WAYS:
             raise serializers.ValidationError({"status": [f"One of {', '.join(forms.WAYS)}."]})
         selection = Selection(search=asked.get("filter", ""), status=status)
@@ -121,7 +132,7 @@ class Items(QueueView):
 
         def find(_actor: Actor) -> list[Any]:
             rows = selection.apply(model._default_manager.all()).defer(*plans.heavy(model)).order_by("-pk")
-            return list((rows.filter(pk__lt=int(before)) if before else rows)[: PAGE + 1])
+            return list((rows.filter(pk__lt=before) if before else rows)[: PAGE + 1])
 
         found = self.act(request, "view", find)
         last = found[PAGE - 1].pk if len(found) > PAGE else None
@@ -182,7 +193,20 @@ class Acts(QueueView):
 class Operations(QueueView):
     """Acts on everything that matches."""
 
-    needs = {"POST": SEES}
+    needs = {"GET": SEES, "POST": SEES}
+
+    @extend_schema(
+        operation_id="operations",
+        summary="The operations",
+        parameters=[BEFORE],
+        responses={200: forms.OperationsAnswer, **problems(400, 404)},
+    )
+    def get(self, request: Request, queue: str) -> Response:
+        """The newest fifty."""
+        rows = Operation.objects.filter(queue=queue).order_by("-pk")
+        before = before_of(request)
+        found = list((rows.filter(pk__lt=before) if before else rows)[:PAGE])
+        return Response({"results": forms.OperationAnswer(found, many=True).data})
 
     @extend_schema(
         operation_id="operation_prepare",
@@ -276,6 +300,14 @@ class Undo(QueueView):
             return freeze.prepare_undo(operation_id=pk, actor=actor, now=timezone.now())
 
         return _told(self.act(request, f"undo of {operation.act}", undo), request, status=201)
+
+
+def before_of(request: Request) -> int:
+    """Where the asked page begins; 0 for the first. Raises ValidationError."""
+    before = request.query_params.get("before", "")
+    if before and not (before.isascii() and before.isdigit() and len(before) < 20 and int(before) <= ID_MAX):
+        raise serializers.ValidationError({"before": ["A whole number."]})
+    return int(before or 0)
 
 
 def _act(name: str) -> acts.Act:

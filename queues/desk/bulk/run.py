@@ -224,7 +224,7 @@ def _touch(operation: Operation, portion: Portion, size: int, now: datetime) -> 
     done = [pk for pk in fit if str(pk) in touched]
     portion.before |= touched
     if operation.entry_id is not None:
-        ledger.mention(entry_id=operation.entry_id, queue=operation.queue, items=done)
+        ledger.mention(entry_id=operation.entry_id, queue=operation.queue, items=done, now=now)
     if operation.canary:
         operation.watched = [*operation.watched, *([pk, canary.cause_of(held[pk])] for pk in done)]
     portion.handled += len(frozen)

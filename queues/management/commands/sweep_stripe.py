@@ -30,4 +30,6 @@ class Command(BaseCommand):
         self.stdout.write(f"{found.missing:,} of {found.listed:,} events read were missing and are stored now.")
         if found.unreadable:
             self.stdout.write(f"{found.unreadable:,} could not be read; the log names them.")
+        if found.unread:
+            self.stdout.write(f"{found.unread:,} lists are not shown to this key; the log names them.")
         self.stdout.write(f"{sweep.coverage(now=now)}.")

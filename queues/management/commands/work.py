@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from queues.engine.supervise import SILENCE_SECONDS, AlreadyRunning, Supervisor
+from queues.monitor import watchman
 
 
 class Command(BaseCommand):
@@ -33,6 +34,7 @@ class Command(BaseCommand):
         if not 0 < 2 * beat <= silence:
             raise CommandError("--silence must be at least twice --beat, and both more than 0")
         try:
-            Supervisor(beat=beat, silence=silence, ending=ending).run()
+            with watchman.on_duty():
+                Supervisor(beat=beat, silence=silence, ending=ending).run()
         except AlreadyRunning as error:
             raise CommandError(str(error)) from error

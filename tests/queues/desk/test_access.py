@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.contrib import admin
@@ -23,6 +24,7 @@ from queues.engine.heartbeats import Heartbeat
 from queues.engine.limiter import RateCounter
 from queues.engine.pauses import Pause
 from queues.engine.states import Status
+from queues.monitor.models import Alert, AlertDelivery, Silence
 from queues.webhooks.models import WebhookEvent
 from tests.queues.desk.people import client_of, mail, person
 
@@ -50,19 +52,23 @@ DESK = {
     "queues_failuregroup_changelist": STAFF,
     "queues_failuregroup_change": STAFF,
     "queues_failuregroup_say": OPERATORS,
+    **{f"queues_alert_{page}": STAFF for page in ("changelist", "change")},
+    **{f"queues_alert_{page}": OPERATORS for page in ("acknowledge", "silence")},
+    "queues_silence_end": OPERATORS,
     "queues_pause_changelist": STAFF,
     "queues_pause_change": STAFF,
     "queues_pause_pause": OPERATORS,
     "queues_pause_resume": OPERATORS,
     **{
         f"queues_{model}_{page}": STAFF
-        for model in ("ratecounter", "breaker", "heartbeat", "ledgerentry")
+        for model in ("ratecounter", "breaker", "heartbeat", "ledgerentry", "silence", "alertdelivery")
         for page in ("changelist", "change")
     },
 }
 """Who may GET each address of the desk. What is not here or in `CLOSED` fails the test: a new page needs an entry."""
 CLOSED = re.compile(
-    r"queues_(suppression|pause|operation|ratecounter|breaker|heartbeat|ledgerentry)_(add|delete|history)"
+    r"queues_(suppression|pause|operation|ratecounter|breaker|heartbeat|ledgerentry|silence|alertdelivery)_"
+    r"(add|delete|history)"
 )
 OTHERS = re.compile(
     r"auth_|django_q_|payments_|analytics_|queues_apitoken|index|log(in|out)|password|autoc|jsi18n|search|view_|app_list"
@@ -104,7 +110,15 @@ def addresses() -> dict[str, str]:
             at=item.created_at, actor_name="x", act="x", reason="x", previous="p", digest="d"
         ).pk,
     }
+    now = item.created_at
+    alert = Alert.objects.create(rule="x", severity="page", state="firing", pending_at=now, evaluated_at=now)
+    rows["silence"] = Silence.objects.create(reason="x", created_at=now, until=now + timedelta(days=1)).pk
+    rows["alertdelivery"] = AlertDelivery.objects.create(key="x", kind="test", channel="mail", created_at=now).pk
     special = {
+        **{f"queues_alert_{act}": f"/admin/queues/alert/{alert.pk}/{act}/" for act in ("acknowledge", "silence")},
+        "queues_alert_change": f"/admin/queues/alert/{alert.pk}/change/",
+        "queues_alert_changelist": "/admin/queues/alert/",
+        "queues_silence_end": f"/admin/queues/silence/{rows['silence']}/end/",
         "queues_emailmessage_act": f"/admin/queues/emailmessage/act/redrive/?id={item.pk}",
         "queues_emailmessage_export": "/admin/queues/emailmessage/export/",
         "queues_webhookevent_act": f"/admin/queues/webhookevent/act/redrive/?id={event.pk}",

@@ -151,6 +151,9 @@ def test_a_session_needs_the_csrf_token_and_a_bearer_token_does_not():
 OF_ITS_OBJECT = {"Panels", "OnePanel", "Refresh"}
 """Views whose right is membership of the object itself: analytics' own access tests go through them."""
 
+OWN_DEVICES = {"Devices", "Device", "Verify"}
+"""Views of one's own devices: people who are logged in may have some, programs need the permission they name."""
+
 
 def test_every_api_view_is_behind_our_authentication_and_permissions():
     """A view that changes them, or names no permission, is seen here."""
@@ -163,7 +166,8 @@ def test_every_api_view_is_behind_our_authentication_and_permissions():
         if view.__name__ in OF_ITS_OBJECT:
             assert [each.__name__ for each in view.permission_classes] == ["IsAuthenticated"]
             continue
-        assert [each.__name__ for each in view.permission_classes] == ["Permitted"]
+        wanted = "OwnDevices" if view.__name__ in OWN_DEVICES else "Permitted"
+        assert [each.__name__ for each in view.permission_classes] == [wanted]
         assert len(view.authentication_classes) == len(project.REST_FRAMEWORK["DEFAULT_AUTHENTICATION_CLASSES"])
         handled = {method for method in METHODS if hasattr(view, method.lower())} - {"HEAD", "OPTIONS"}
         assert handled == set(view.needs)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, transaction
 
 from queues.engine import enqueue, transitions
 from queues.engine.enqueue import Entry
@@ -103,6 +104,52 @@ def test_many_rows_are_answered_in_order_and_are_all_or_none() -> None:
     with pytest.raises(ValueError, match="NUL"):
         insert(*[f"other {number:04}" for number in range(999)], "other 0\x00")
     assert Job.objects.count() == 1000
+
+
+@pytest.mark.django_db
+def test_what_the_database_refuses_among_many_leaves_nothing_and_the_transaction_goes_on() -> None:
+    rows = [{"idempotency_key": f"key {number:04}", "max_retries": 1} for number in range(600)]
+    rows[450]["max_retries"] = -1  # the column takes none below 0
+    with pytest.raises(IntegrityError):
+        enqueue.insert("job", Job, rows)
+    assert not Job.objects.exists()
+    assert not insert("after")[0].repeated
+
+
+class Made(Sequence[Any]):
+    """A thousand rows, each made when it is asked for; number 700 cannot be."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def __len__(self) -> int:
+        return 1000
+
+    def __getitem__(self, place: Any) -> Any:
+        if place == 700:
+            raise LookupError("no such row")
+        self.asked.append(place)
+        return {"idempotency_key": f"key {place:04}"}
+
+
+@pytest.mark.django_db
+def test_rows_are_made_when_they_are_asked_for_and_one_that_cannot_be_stops_all() -> None:
+    rows = Made()
+    with pytest.raises(LookupError):
+        enqueue.insert("job", Job, rows, keys=[f"key {place:04}" for place in range(1000)])
+    assert rows.asked == list(range(700))
+    assert not Job.objects.exists()
+    insert("after")
+
+
+@pytest.mark.django_db
+def test_keys_used_before_are_answered_among_many() -> None:
+    (earlier,) = insert("key 0300")
+    entries = insert(*[f"key {number % 500:04}" for number in range(1000)])
+    fresh = [place for place, entry in enumerate(entries) if not entry.repeated]
+    assert fresh == [place for place in range(500) if place != 300]
+    assert entries[300].item_id == entries[800].item_id == earlier.item_id
+    assert all(entries[place].item_id == entries[place + 500].item_id for place in range(500))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -28,7 +28,11 @@ class Stub:
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: dict[str, list[tuple[int, dict[str, str], Any]]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
-    """Oldest first."""
+    """Of our own account, oldest first."""
+    accounts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Those of connected accounts."""
+    thin: list[dict[str, Any]] | None = field(default_factory=list)
+    """The v2 list, oldest first; None: an API without it."""
     asked: list[Request] = field(default_factory=list)
     page_max: int = 100
     hang: threading.Event | None = None
@@ -94,20 +98,38 @@ class Stub:
         if waiting := self.faults.get(request.path):
             return waiting.pop(0)
         if request.path == "/v1/events":
-            return 200, {}, self._listed(request.query)
+            account = request.headers.get("Stripe-Account")
+            return 200, {}, self._listed(request.query, self.accounts[account] if account else self.events)
+        if request.path == "/v1/accounts":
+            return 200, {}, {"data": [{"id": account} for account in self.accounts], "has_more": False}
+        if request.path == "/v2/core/events" and self.thin is not None:
+            theirs = [each for each in self.thin if each["context"] == request.headers.get("Stripe-Context")]
+            return 200, {}, self._listed_thin(request.query, theirs)
         if request.path in self.objects:
             return 200, {}, self.objects[request.path]
         missing = {"type": "invalid_request_error", "code": "resource_missing", "message": f"No such: {request.path}"}
         return 404, {}, {"error": missing}
 
-    def _listed(self, query: dict[str, str]) -> dict[str, Any]:
+    def reads(self, path: str = "/v1/events") -> list[Request]:
+        """What was asked for there."""
+        return [request for request in self.asked if request.path == path]
+
+    def _listed_thin(self, query: dict[str, str], events: list[dict[str, Any]]) -> dict[str, Any]:
+        """As https://docs.stripe.com/api-v2-overview#list-pagination says: a `next_page_url` instead of cursors."""
+        since, _, start = query.get("page", f"{query.get('created[gte]', '')} 0").partition(" ")
+        found = [event for event in reversed(events) if event["created"] >= since]
+        end = int(start) + min(int(query.get("limit", 20)), self.page_max)
+        following = f"/v2/core/events?page={since}%20{end}" if end < len(found) else None
+        return {"data": found[int(start) : end], "next_page_url": following, "previous_page_url": None}
+
+    def _listed(self, query: dict[str, str], events: list[dict[str, Any]]) -> dict[str, Any]:
         """As https://docs.stripe.com/api/pagination says: newest first; `ending_before` gives what is just newer."""
-        found = list(reversed(self.events))
+        found = list(reversed(events))
         ids = [event["id"] for event in found]
         limit = min(int(query.get("limit", 10)), self.page_max)
         found = [event for event in found if event["created"] >= int(query.get("created[gte]", 0))]
         if before := query.get("ending_before"):
-            newer = list(reversed(self.events))[: ids.index(before)]
+            newer = list(reversed(events))[: ids.index(before)]
             return {"object": "list", "data": newer[-limit:], "has_more": len(newer) > limit, "url": "/v1/events"}
         if after := query.get("starting_after"):
             found = found[[event["id"] for event in found].index(after) + 1 :]

@@ -132,7 +132,7 @@ def at_once(jobs: Sequence[Callable[[], Answer]]) -> list[Answer]:
 
 
 class Proxy:
-    """A TCP proxy before PostgreSQL that can be `gone` (refuses, cuts), `frozen` (swallows) or `open`."""
+    """A TCP proxy before PostgreSQL that forwards, or swallows everything while it is `frozen`."""
 
     def __init__(self, host: str, port: int) -> None:
         self.target = (host, port)

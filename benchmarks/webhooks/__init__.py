@@ -1,0 +1,1 @@
+"""The webhook queue's receipt and drain beside dj-stripe and the raw floor: `python -m benchmarks.webhooks`."""

@@ -1,0 +1,1 @@
+"""What runs inside the servers that are measured: Redrive's settings, the raw floor, dj-stripe's project."""

@@ -1,0 +1,1 @@
+"""The REST API of push: devices that register, programs that send."""

@@ -1,0 +1,1 @@
+"""Devices that stay true: registration, verification, their transitions, what is cleaned up."""
