@@ -11,7 +11,9 @@ class AnalyticsConfig(AppConfig):
     verbose_name = "Analytics"
 
     def ready(self) -> None:
-        """Give the groups their permissions after each migrate."""
-        from analytics import permissions
+        """Register the alert rule; give the groups their permissions after each migrate."""
+        from analytics import alarms, permissions
+        from queues.monitor import rules
 
+        rules.register(alarms.RULE)
         post_migrate.connect(permissions.ensure, sender=self)

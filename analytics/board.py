@@ -26,7 +26,9 @@ PATIENCE = timedelta(milliseconds=100)
 the page is to be there when every query fails.
 """
 WRITE_PATIENCE = 0.1
-"""Seconds a reader waits for SQLite's one writer, in all."""
+"""Seconds a page waits for SQLite's one writer."""
+PANEL_WRITE_PATIENCE = 2.0
+"""The same of a panel that refreshes itself, while its old figures stand on the page."""
 COLD_PATIENCE = timedelta(seconds=4)
 """The same where there are none."""
 COLD_EACH = timedelta(seconds=1)
@@ -216,8 +218,9 @@ def _fly(
     reader: bool,
 ) -> Mapping[str, Answer] | None:
     """Compute what nobody else is computing; None if somebody else keeps the database from taking it down."""
+    patience = WRITE_PATIENCE if each is None else PANEL_WRITE_PATIENCE
     try:
-        with limits.hurried(router.db_for_write(PanelSnapshot), seconds=WRITE_PATIENCE):
+        with limits.hurried(router.db_for_write(PanelSnapshot), seconds=patience):
             flight, taken = snapshots.take_off(due, rows, now=now)
     except (DatabaseError, InterfaceError) as error:
         logger.warning("analytics.no_flight", words=str(error).split("\n")[0])
@@ -241,7 +244,7 @@ def _fly(
             milliseconds, attempts = answer.milliseconds, answer.attempts
             stats.count(mine[key].panel, answer.code, now=now, attempts=attempts, milliseconds=milliseconds)
     try:
-        with limits.hurried(router.db_for_write(PanelSnapshot), seconds=WRITE_PATIENCE):
+        with limits.hurried(router.db_for_write(PanelSnapshot), seconds=patience):
             snapshots.land(flight, answers, taken, now=now)
         for pk in {mine[key].campaign_id for key, answer in answers.items() if not isinstance(answer, Later)}:
             failed = [

@@ -133,9 +133,8 @@ def _told(point: Point) -> str:
 
 def _hatch(left: float, width: float) -> str:
     """Slanted strokes over the height of a day, each within its column."""
-    rise = width * HEIGHT / WIDTH  # about 45 degrees once the drawing is stretched
-    count = max(round(HEIGHT / HATCH), 1)
-    return "".join(f"M{left:.1f} {HEIGHT - n * HATCH:.1f}l{width:.1f} {-rise:.1f}" for n in range(count))
+    feet = range(HEIGHT, round(width), -HATCH)
+    return "".join(f"M{left:.1f} {foot}l{width:.1f} {-width:.1f}" for foot in feet)
 
 
 def _day(point: Point) -> str:

@@ -19,6 +19,7 @@ from django.db.models import Q
 from analytics import mirror
 from analytics.guard import Answer, Failure, Result
 from analytics.models import PanelSnapshot
+from queues.engine import pruning
 from queues.engine.policy import RetryPolicy
 
 SCHEMA = 2
@@ -110,7 +111,7 @@ def watched(*, now: datetime, within: timedelta, limit: int) -> list[PanelSnapsh
 
 def clean(*, now: datetime) -> int:
     """Delete those nobody looked at for a month."""
-    return PanelSnapshot.objects.filter(last_viewed_at__lt=now - KEPT).delete()[0]
+    return pruning.prune(PanelSnapshot.objects.filter(last_viewed_at__lt=now - KEPT))
 
 
 def _figures(result: Result, now: datetime) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError
 from django.db.models import F, Sum
 
 from analytics.models import QueryStat
-from queues.engine import log
+from queues.engine import log, pruning
 
 BOUNDS = (50, 250, 1000, 3000, 5000)
 COLUMNS = (*(f"le_{bound}" for bound in BOUNDS), "more")
@@ -81,7 +81,7 @@ def _write(taken: dict[tuple[datetime, str, str], dict[str, int]]) -> None:
 
 def clean(*, now: datetime) -> int:
     """Delete what is older than a month."""
-    return QueryStat.objects.filter(minute__lt=now - KEPT).delete()[0]
+    return pruning.prune(QueryStat.objects.filter(minute__lt=now - KEPT))
 
 
 def levels(*, since: datetime) -> dict[str, float | int | None]:

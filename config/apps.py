@@ -14,9 +14,10 @@ class RedriveConfig(AppConfig):
         """Wire what lies below."""
         from config import checks, objectives, schedules  # noqa: F401  (checks register themselves)
         from queues.engine import board, recurring
-        from queues.monitor import objective
+        from queues.monitor import objective, tracing
 
         board.connect()
+        tracing.begin()
         recurring.fill(schedules.TABLE)
         objective.fill(objectives.everything)
         # Sent for apps with models alone, so not for this one.

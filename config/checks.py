@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from analytics.checks import events_stay_long_enough
 from notifications.checks import push_is_whole
+from queues.engine import registry
 
 
 @register("redrive")
@@ -93,6 +94,11 @@ def clock_is_safe() -> Iterator[CheckMessage]:
         yield Error("Q_CLUSTER: retry must not be shorter than timeout, or tasks run twice at once.", id="redrive.E014")
     if cluster.get("timeout", 0) <= 50:
         yield Warning("Q_CLUSTER: a drain takes up to 50 s; a shorter timeout kills it.", id="redrive.W016")
+    if cluster.get("workers", 0) < (needed := len(registry.all_queues()) + 2):
+        yield Warning(
+            f"Q_CLUSTER: {needed} workers are needed, one for each queue's resident drain and two for short tasks.",
+            id="redrive.W030",
+        )
     if cluster.get("max_attempts") != 1:
         yield Error("Q_CLUSTER: max_attempts must be 1; retries are the queues' own.", id="redrive.E015")
 

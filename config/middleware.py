@@ -1,15 +1,20 @@
-"""What every request passes through: whose word about the client is believed, and the policy of the admin's pages."""
+"""What every request passes through: whose word about the client is believed, its id, the admin's policy."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
+import uuid
 from collections.abc import Callable
 
+import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 type Next = Callable[[HttpRequest], HttpResponse]
 
+SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,63}")
+"""An id of a request, from outside: nothing that could pass for something else in a log."""
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP")
 
 
@@ -54,6 +59,30 @@ def client_address(*, peer: str, claims: str) -> str:
         if not is_trusted(address):
             break
     return address
+
+
+class RequestId:
+    """Gives each request an id that every line of its log bears, and that it is answered with.
+
+    One that came with it is kept if it is sane: it ends up in logs, in rows and in the ledger.
+    """
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if SANE.fullmatch(given) else str(uuid.uuid4())
+        request.META["HTTP_X_REQUEST_ID"] = request_id
+        response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        return response
+
+    def process_view(self, request: HttpRequest, view: Callable[..., HttpResponse], *_arguments: object) -> None:
+        """Name the room that answers: `email`, `webhooks`, `payments`, ..."""
+        first, _, rest = getattr(view, "__module__", "").partition(".")
+        room = rest.partition(".")[0] if first == "queues" else {"django": "desk", "unfold": "desk"}.get(first, first)
+        structlog.contextvars.bind_contextvars(feature=room)
 
 
 class AdminPolicy:

@@ -14,6 +14,7 @@ from django.utils.csp import CSP
 
 from analytics import navigation as analytics
 from config import environment, secrets
+from notifications import navigation as notifications
 from payments import navigation as payments
 from queues.desk import shell
 from queues.engine import log
@@ -76,6 +77,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.middleware.TrustedProxies",
+    "config.middleware.RequestId",
+    "queues.monitor.tracing.Requests",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "config.middleware.AdminPolicy",
@@ -231,11 +234,14 @@ ALERT_WEBHOOK_URL = ENVIRONMENT.get("ALERT_WEBHOOK_URL", "")
 
 # --- Watching -------------------------------------------------------------------------------------------------------
 
+STATUS_PAGE = DEMO or environment.flag(ENVIRONMENT, "STATUS_PAGE")  # /status/, for customers' eyes
 METRICS_TOKEN = ENVIRONMENT.get("METRICS_TOKEN", "")
 OTEL_EXPORTER_OTLP_ENDPOINT = ENVIRONMENT.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # an address is personal data, and the proxy has it
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # config.middleware.RequestId lets sane ones through alone
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_CORRELATION_ID = False
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10  # one line per request: the one with its outcome
-LOGGING = log.logging_config(level="DEBUG" if DEBUG else "INFO")
+LOGGING = log.logging_config(level="DEBUG" if DEBUG else "INFO", readable=DEBUG)
 log.configure()
 
 # --- API and admin --------------------------------------------------------------------------------------------------
@@ -262,4 +268,4 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 UNFOLD = shell.UNFOLD
-UNFOLD["SIDEBAR"]["navigation"][2:2] = [payments.SECTION, analytics.SECTION]  # below the queues
+UNFOLD["SIDEBAR"]["navigation"][2:2] = [notifications.SECTION, payments.SECTION, analytics.SECTION]  # below the queues

@@ -11,10 +11,12 @@ class NotificationsConfig(AppConfig):
     verbose_name = "Notifications"
 
     def ready(self) -> None:
-        """Register the push queue; give the groups their permissions after each migrate."""
-        from notifications import permissions
+        """Register the push queue and its alert rules; give the groups their permissions after each migrate."""
+        from notifications import alarms, permissions
         from notifications.queue import PUSH
         from queues.engine import registry
+        from queues.monitor import rules
 
         registry.register(PUSH)
+        rules.register(*alarms.RULES)
         post_migrate.connect(permissions.ensure, sender=self)

@@ -3,6 +3,7 @@
     notifications.add_pushdelivery   push to users (programs)        notifications.register_device  (group Customer)
     notifications.test_device        send a test push                notifications.unregister_device
     notifications.resume_lane        resume lanes, judge quarantines notifications.view_…   look (Operator and Observer)
+    notifications.view_address       see tokens and endpoints in full (Administrator)
 
 The acts on deliveries are the desk's. What an administrator took from a group stays taken: each is given once, when
 the group first meets this app.
@@ -17,34 +18,35 @@ from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import models, transaction
 
-from notifications.models import DeviceTransition, Installation, Lane, Preference, PushDelivery, PushDevice
-from queues.desk.permissions import OBSERVER, OPERATOR
+from notifications.models import Installation, Lane, PushDelivery, PushDevice
+from queues.desk.permissions import ADMINISTRATOR, OBSERVER, OPERATOR
 
 CUSTOMER = "Customer"
-SEEN = (Installation, PushDevice, Lane, DeviceTransition, Preference)
-"""Deliveries are a queue's items: the desk gives the right to see them."""
+SEEN = (Installation, PushDevice, Lane)
+"""Deliveries are a queue's items: the desk gives the right to see them. A device's history is shown on its page."""
 ACTS = (
     (PushDevice, "test_device"),
     (PushDevice, "unregister_device"),
     (Lane, "resume_lane"),
     (PushDelivery, "add_pushdelivery"),
 )
-"""What Operator may do; a test push is a push, and so is what a program sends."""
+"""What Operator and Administrator may do."""
 
 
 def ensure(sender: AppConfig, using: str = "default", **_: Any) -> None:
     """Make the permissions and give what is new; a `post_migrate` receiver, safe to repeat."""
     with transaction.atomic(using=using):
         groups = {}
-        for name in (OPERATOR, OBSERVER, CUSTOMER):
+        for name in (OPERATOR, OBSERVER, ADMINISTRATOR, CUSTOMER):
             groups[name], _made = Group.objects.using(using).get_or_create(name=name)
-        register = _permission("register_device", Installation, using)
-        if register.group_set.exists() or _given(groups[OPERATOR], using):
+        if _given(groups[OPERATOR], using):
             return
-        groups[CUSTOMER].permissions.add(register)
-        for name in (OPERATOR, OBSERVER):
+        groups[CUSTOMER].permissions.add(_permission("register_device", Installation, using))
+        for name in (OPERATOR, OBSERVER, ADMINISTRATOR):
             groups[name].permissions.add(*(_permission(f"view_{m._meta.model_name}", m, using) for m in SEEN))
-        groups[OPERATOR].permissions.add(*(_permission(codename, model, using) for model, codename in ACTS))
+        for name in (OPERATOR, ADMINISTRATOR):
+            groups[name].permissions.add(*(_permission(codename, model, using) for model, codename in ACTS))
+        groups[ADMINISTRATOR].permissions.add(_permission("view_address", PushDevice, using))
 
 
 def _given(group: Group, using: str) -> bool:

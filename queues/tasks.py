@@ -12,7 +12,7 @@ from queues.desk import ledger, ledger_rule
 from queues.desk.bulk import run
 from queues.email import retention, tracking
 from queues.engine import heartbeats, limiter, registry, residence, transitions
-from queues.monitor import depth, evaluate, recovery, rollup, schedules
+from queues.monitor import alert_retention, depth, evaluate, recovery, rollup, schedules
 
 RESIDENT = timedelta(seconds=45)
 """How long a drain stays for items that fall due meanwhile; with its ending (42 s) below the time-out (90 s)."""
@@ -70,7 +70,7 @@ def measure() -> dict[str, int]:
 def clean_measures() -> int:
     """Delete minutes, hours and samples that are past their time."""
     now = timezone.now()
-    return rollup.clean(now=now) + depth.clean(now=now)
+    return rollup.clean(now=now) + depth.clean(now=now) + alert_retention.clean(now=now)
 
 
 def schedule_ran(task: Any) -> None:

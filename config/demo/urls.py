@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from config.demo import shop, views
+from config.demo import push, shop, views
 from config.demo.stripe import views as stripe
 
 app_name = "demo"
@@ -19,6 +19,9 @@ urlpatterns = [
     path("mail/<int:pk>/attachments/<int:number>/", views.attachment, name="attachment"),
     path("shop/", shop.shop, name="shop"),
     path("shop/buy/", shop.buy, name="shop-buy"),
+    path("push/", push.push, name="push"),
+    path("push/send/", push.send, name="push-send"),
+    path("push/pretend/", push.pretend, name="push-pretend"),
     path("stripe/", stripe.board, name="stripe-board"),
     path("stripe/act/", stripe.act, name="stripe-act"),
     path("stripe/again/", stripe.again, name="stripe-again"),

@@ -20,8 +20,9 @@ from config.up.children import Child, cut
 
 LOOK = 0.2
 """Seconds between two looks at the children."""
-PATIENCE = 30.0
-"""Seconds the children get to finish what they are doing; then they are killed, and the queues' leases run out."""
+PATIENCE = 60.0
+"""Seconds the children get to end, as many as the workers' supervisor gives its own; then they are
+killed, and the queues' leases run out."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -182,6 +182,8 @@ _WEBPUSH = (
     *_rows(WEBPUSH, FAULT, OUR_REQUEST, ("400", "BadAuthorizationHeader")),
     *_rows(WEBPUSH, FAULT, OUR_MESSAGE, ("413", ANY)),
     *_rows(WEBPUSH, RETRY, "Too many pushes for the service or this device.", ("429", ANY), wait=MINUTE),
+    # Windows: https://learn.microsoft.com/windows/apps/develop/notifications/push-notifications/wns-overview
+    *_rows(WEBPUSH, RETRY, "Too many pushes for the service or this device.", ("406", ANY), wait=MINUTE),
     *_rows(WEBPUSH, RETRY, "The service asks to come back later.", ("503", "201"), wait=MINUTE),
     *_rows(WEBPUSH, RETRY, "The service asks to try again at once.", ("503", "202")),
     *_rows(WEBPUSH, UNCERTAIN, GATEWAY, ("504", ANY)),

@@ -25,11 +25,11 @@ class BadCredentials(ValueError):
     """FCM_CREDENTIALS cannot be used. The words never repeat it."""
 
 
-class Refused(Exception):
+class Refused(tokens.MakingFailed):
     """Google gives this account no token."""
 
 
-class Down(Exception):
+class Down(tokens.MakingFailed):
     """Google's log-in cannot be reached, or is out of order."""
 
 

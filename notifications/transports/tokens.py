@@ -6,7 +6,9 @@ once one wins, and the others throw theirs away unused.
 
 from __future__ import annotations
 
+import collections
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +16,10 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from notifications.models import Credential
+
+
+class MakingFailed(Exception):
+    """Base of what `make` raises when the provider gives no token."""
 
 
 class TooSoon(Exception):
@@ -39,8 +45,12 @@ class Kind:
     """Even a token that was refused is kept this long."""
 
 
+FAILED_SECONDS = 5.0
+"""Whoever waited while making one failed is told so, instead of waiting for a failure of their own."""
+
 _kept: dict[str, Token] = {}
-_lock = threading.Lock()
+_failed: dict[str, tuple[float, Exception]] = {}
+_locks: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
 
 
 def get(name: str, kind: Kind, make: Callable[[datetime], Token], *, now: datetime, refused: str = "") -> Token:
@@ -52,17 +62,26 @@ def get(name: str, kind: Kind, make: Callable[[datetime], Token], *, now: dateti
     kept = _kept.get(name)
     if kept is not None and _usable(kept, kind, now, refused):
         return kept
-    with _lock:  # of this process's threads one asks the table
+    with _locks[name]:  # of this process's threads one asks the table
         kept = _kept.get(name)
         if kept is not None and _usable(kept, kind, now, refused):
             return kept
-        _kept[name] = _shared(name, kind, make, now, refused)
+        failed = _failed.get(name)
+        if failed is not None and time.monotonic() < failed[0]:
+            raise failed[1]
+        try:
+            _kept[name] = _shared(name, kind, make, now, refused)
+        except MakingFailed as error:
+            _failed[name] = (time.monotonic() + FAILED_SECONDS, error)
+            raise
+        _failed.pop(name, None)
         return _kept[name]
 
 
 def forget() -> None:
     """Read the table again at the next use."""
     _kept.clear()
+    _failed.clear()
 
 
 def _usable(token: Token, kind: Kind, now: datetime, refused: str) -> bool:

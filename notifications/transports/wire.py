@@ -38,6 +38,7 @@ KEEP_SECONDS = 60.0
 ANSWER_MAX = 65_536
 """Bytes of an answer that are read; the largest real ones have a few hundred."""
 RETRY_AFTER_MAX = timedelta(hours=24)
+AGENT = b"Redrive"
 REFUSED = h2.errors.ErrorCodes.REFUSED_STREAM
 
 
@@ -92,6 +93,7 @@ class Wire:
         self._http2 = http2
         self._own = threading.local()
         self._trust: ssl.SSLContext | None = None
+        self._lock = threading.Lock()
 
     def post(self, url: str, *, headers: Mapping[str, str], body: bytes, until: float) -> Reply:
         """Send once, or twice if the first was provably not processed. `until`: monotonic seconds.
@@ -125,7 +127,7 @@ class Wire:
         limits = {"timeout": {"connect": min(CONNECT_SECONDS, left), "read": left, "write": left, "pool": left}}
         try:
             given = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-            given.append((b"Content-Length", str(len(body)).encode()))
+            given += [(b"Content-Length", str(len(body)).encode()), (b"User-Agent", AGENT)]
             body_of = cast("Iterator[bytes]", sent)  # httpcore2 asks for less than it says
             with pool.stream("POST", target, headers=given, content=body_of, extensions=limits) as response:
                 return _reply(response)
@@ -155,9 +157,10 @@ class Wire:
 
     def _trusted(self) -> ssl.SSLContext:
         """The system's certificates, or those of SSL_CERT_FILE. Made once: it takes 20 ms."""
-        if self._trust is None:
-            self._trust = httpx2.create_ssl_context()
-        return self._trust
+        with self._lock:
+            if self._trust is None:
+                self._trust = httpx2.create_ssl_context()
+            return self._trust
 
 
 def origin(url: str) -> str:

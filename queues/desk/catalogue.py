@@ -31,7 +31,7 @@ class Deed:
     """Side → why it is not there."""
 
 
-SHOWN_ONCE = "its secret is shown once to the person who made it; `manage.py create_token` prints it"
+ANSWERED = "an alert is answered by the person who looks into it; programs get it by ALERT_WEBHOOK_URL"
 
 DEEDS: tuple[Deed, ...] = (
     *(Deed(name=act, page="queues_{model}_act", api="api-act", command=("queues", act)) for act in acts.ACTS),
@@ -103,6 +103,14 @@ DEEDS: tuple[Deed, ...] = (
         name="revoke a token",
         page="queues_apitoken_revoke",
         why_not={API: "as for making one", COMMAND: "closing the account on the server does it, too"},
+    ),
+    *(
+        Deed(name=name, page=page, why_not={API: ANSWERED, COMMAND: ANSWERED})
+        for name, page in (
+            ("acknowledge an alert", "queues_alert_acknowledge"),
+            ("silence an alert", "queues_alert_silence"),
+            ("end a silence", "queues_silence_end"),
+        )
     ),
     Deed(
         name="look at the machinery",

@@ -49,8 +49,8 @@ def view(request: HttpRequest, item_id: int, *, desk: QueueItemAdmin) -> HttpRes
         form = form_for(editor, item, seen=seen)(request.POST or None)
         if request.method == "GET":
             return _ask(request, desk, item, form, back=back)
-        hidden = [name for name in request.POST if name in editor.hidden and not seen]
-        edits.require(actor, queue=desk.queue.name, hidden=bool(hidden))
+        if not seen and any(name in editor.hidden and name in editor.fields for name in request.POST):
+            raise PermissionDenied  # contents are edited by who has seen them
     try:
         return _answer(request, desk, item, form, back=back, said=said)
     except Protected as error:

@@ -91,7 +91,8 @@ def edit(
     Raises what `look`, `require` and `perform` raise.
     """
     editor = faces.for_model(type(item)).editor
-    require(actor, queue=queue, hidden=editor is not None and any(name in editor.hidden for name in changes))
+    contents = [] if editor is None else [name for name in changes if name in editor.fields and name in editor.hidden]
+    require(actor, queue=queue, hidden=bool(contents))
     made = look(queue=queue, item=item, editor=editor, changes=changes)
     if version != item.version:
         raise plans.Stale("it changed since you looked at it")

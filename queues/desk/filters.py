@@ -48,6 +48,8 @@ class Field:
     operators: str = ":"
     stars: bool = False
     """Whether its value may begin or end with a `*`."""
+    hint: Callable[[Word, datetime], Q] | None = None
+    """Where a list may begin to look. It holds as long as ids grow with time, so no act relies on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +60,13 @@ class Filter:
     words: tuple[Word, ...] = ()
     conditions: tuple[tuple[Field, Word], ...] = ()
 
-    def rows(self, *, now: datetime) -> Q:
-        """The condition of all fields together."""
+    def rows(self, *, now: datetime, hinted: bool = False) -> Q:
+        """The condition of all fields together; `hinted` for a list, which need not read what it will not show."""
         found = Q()
         for known, word in self.conditions:
             found &= known.rows(word, now)
+            if hinted and known.hint is not None:
+                found &= known.hint(word, now)
         return found
 
     def value(self, name: str) -> str:
@@ -147,11 +151,17 @@ def _cause(word: Word, _now: datetime) -> Q:
 
 
 def _age(word: Word, now: datetime) -> Q:
-    """How long ago it was made: the column decides, the id says where to begin."""
+    """How long ago it was made."""
+    lookup = "lt" if word.operator == ">" else "gt"
+    return Q(**{f"created_at__{lookup}": now - length(word.text)})
+
+
+def _around(word: Word, now: datetime) -> Q:
+    """The ids among which those of that age are."""
     at = now - length(word.text)
     if word.operator == ">":
-        return Q(created_at__lt=at, pk__lte=seek.IdAt(at + seek.SLACK))
-    return Q(created_at__gt=at, pk__gte=seek.IdAt(at - seek.SLACK))
+        return Q(pk__lte=seek.IdAt(at + seek.SLACK))
+    return Q(pk__gte=seek.IdAt(at - seek.SLACK))
 
 
 def _dead(word: Word, now: datetime) -> Q:
@@ -222,7 +232,7 @@ FIELDS = (
     text("type", "kind", "type:charge.*"),
     Field(name="error", example="error:timeout", stars=True, rows=_cause),
     Field(name="fingerprint", example="fingerprint:0a1b2c3d4e5f6071", rows=_fingerprint),
-    Field(name="age", example="age>1h", operators="><", rows=_age),
+    Field(name="age", example="age>1h", operators="><", rows=_age, hint=_around),
     Field(name="dead", example="dead<30m", operators="><", rows=_dead),
     Field(name="tries", example="tries>3", operators=":><", rows=_number("attempts")),
     Field(name="priority", example="priority:high", rows=_priority),

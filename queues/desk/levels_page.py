@@ -16,7 +16,7 @@ from queues.monitor.objective import HOUR, Objective, Spender
 from queues.monitor.reading import Counted
 
 SPENDERS = 50
-HOURS = 50
+HOURS = 12
 """Hours with bad ones that are looked into."""
 INCIDENTS = 20
 MONTH = timedelta(days=30)

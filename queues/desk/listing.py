@@ -166,7 +166,7 @@ class ItemList(ChangeList):
         self.clear_all_filters_qs = "?"
         model: type[QueueItem] = self.model
         try:
-            rows = self.selection.apply(model._default_manager.all())
+            rows = self.selection.apply(model._default_manager.all(), hinted=True)
         except grammar.Mistake as mistake:
             rows = model._default_manager.none()
             # Positions are counted in what is left of the filter, so that is shown.

@@ -50,7 +50,7 @@ def rows(request: HttpRequest, *, desk: QueueItemAdmin) -> HttpResponse:
     newer = bounded.Count(0)
     if top:
         try:
-            meant = listing.selection(request.GET).apply(manager.all())
+            meant = listing.selection(request.GET).apply(manager.all(), hinted=True)
             newer = bounded.count(meant.filter(pk__gt=top[0]), cap=NEWER_MAX, milliseconds=40)
         except grammar.Mistake:
             newer = bounded.Count(0)  # its page says what is wrong

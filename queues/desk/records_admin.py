@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -19,11 +20,12 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
 
-from queues.desk import bounded, faces, marks, permissions
+from queues.desk import bounded, differences, edits, faces, marks, permissions
 from queues.desk.ledger import LedgerEntry
 from queues.engine.breaker import THRESHOLD, Breaker
 from queues.engine.heartbeats import Heartbeat
 from queues.engine.limiter import RateCounter
+from queues.engine.revisions import Revision
 from queues.engine.window import SECOND, Window
 from queues.monitor.health import HEARTBEAT_MAX_AGE
 
@@ -191,6 +193,20 @@ def is_silent(seen_at: datetime) -> bool:
     return timezone.now() - seen_at > HEARTBEAT_MAX_AGE
 
 
+def drawn_edit(entry: LedgerEntry) -> SafeString:
+    """The differences of an edit, and whether they still are what the entry says."""
+    revision = Revision.objects.filter(entry_id=entry.pk).first()
+    if revision is None:
+        return format_html("{}", "Removed with the item's contents, after their time.")
+    model = next((face.model for face in faces.all_faces() if face.queue == entry.queue), None)
+    editor = faces.for_model(model).editor if model is not None else None
+    found = differences.of(editor=editor, before=revision.before, after=revision.after, seen=False)
+    drawn = render_to_string("desk/differences.html", {"differences": found})
+    if edits.is_original(revision, entry.result):
+        return format_html("{}", drawn)
+    return format_html("{} {}", marks.badge("bad", "Not what was recorded: it was changed since"), drawn)
+
+
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(RecordAdmin):
     """Every act of staff, newest first."""
@@ -198,7 +214,7 @@ class LedgerEntryAdmin(RecordAdmin):
     list_display = ("when", "actor_name", "act", "queue", "touched", "plan_short", "reason_short")
     list_display_links = ("when",)
     fields = ("exactly", "actor_name", "act", "queue", "touched", "plan", "reason", "outcome", "request_id", "digest")
-    readonly_fields = fields
+    readonly_fields = (*fields, "difference")
     ordering = ("-id",)
     search_fields = ("actor_name__exact",)
     search_help_text = "Exact name of who did it"
@@ -223,6 +239,15 @@ class LedgerEntryAdmin(RecordAdmin):
         query = urlencode([("id", item) for item in row.items[:LINKED]])
         return format_html('<a class="desk-link" href="{}?{}">{}</a>', address, query, f"{row.item_count:,}")
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Of an edit also the difference."""
+        return (*self.fields, "difference") if obj is not None and obj.act == "edit" else self.fields
+
+    @display(description="difference")
+    def difference(self, row: LedgerEntry) -> SafeString:
+        """What an edit changed; contents only on the item's page, for who asked to see them."""
+        return drawn_edit(row)
+
     @display(description="plan")
     def plan_short(self, row: LedgerEntry) -> str:
         """What was asked for."""
@@ -237,6 +262,8 @@ class LedgerEntryAdmin(RecordAdmin):
     def outcome(self, row: LedgerEntry) -> SafeString:
         """What came of it."""
         said: Mapping[str, Any] = row.result
+        if row.act == "edit":
+            return format_html("revision {}", said.get("revision", ""))
         rows = ((key, value if isinstance(value, str | int) else json.dumps(value)) for key, value in said.items())
         return format_html_join("", "<div>{}: {}</div>", rows)
 

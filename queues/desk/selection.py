@@ -32,8 +32,13 @@ class Selection:
     purged: bool = False
     """Only what was purged, instead of only what was not."""
 
-    def apply[Item: QueueItem](self, items: QuerySet[Item], *, now: datetime | None = None) -> QuerySet[Item]:
-        """The items meant, among `items`, with ages measured at `now`. Raises `grammar.Mistake`."""
+    def apply[Item: QueueItem](
+        self, items: QuerySet[Item], *, now: datetime | None = None, hinted: bool = False
+    ) -> QuerySet[Item]:
+        """The items meant, among `items`, with ages measured at `now`; `hinted` for a list.
+
+        Raises `grammar.Mistake`.
+        """
         if self.ids:
             return items.filter(pk__in=[pk for pk in self.ids if 0 < pk <= ID_MAX])
         if not all(map(_storable, (self.kind, self.code))):
@@ -49,17 +54,17 @@ class Selection:
             items = items.filter(kind=self.kind)
         if self.code:
             items = items.filter(last_code=self.code)
-        return self._searched(items, now or timezone.now()) if self.search else items
+        return self._searched(items, now or timezone.now(), hinted) if self.search else items
 
     def check(self, model: type[QueueItem]) -> None:
         """Raise `grammar.Mistake` if the filter means nothing to the queue of this model."""
         self.apply(model._default_manager.none())
 
-    def _searched[Item: QueueItem](self, items: QuerySet[Item], now: datetime) -> QuerySet[Item]:
+    def _searched[Item: QueueItem](self, items: QuerySet[Item], now: datetime, hinted: bool) -> QuerySet[Item]:
         given = filters.parse(self.search, now=now, also=faces.for_model(items.model).fields)
         if not given.search and not given.words:
             return items.none()  # who searched for nothing did not mean everything
-        items = items.filter(given.rows(now=now))
+        items = items.filter(given.rows(now=now, hinted=hinted))
         if not given.search:
             return items
         found = find(items.model, given.search)

@@ -25,6 +25,10 @@ OUTCOMES = {
 }
 
 
+SAID = {"edit": "edited and redriven", "view payload": "contents looked at"}
+"""What the ledger's words are in a history."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One line of the history. `at` is None where the beginning was lost with the worker."""
@@ -73,7 +77,7 @@ def _attempt(attempt: Attempt) -> Event:
 
 
 def _act(entry: ledger.LedgerEntry) -> Event:
-    done = acts.ACTS[entry.act].done if entry.act in acts.ACTS else entry.act
+    done = acts.ACTS[entry.act].done if entry.act in acts.ACTS else SAID.get(entry.act, entry.act)
     others = f"with {entry.item_count - 1:,} others" if entry.item_count > 1 else ""
     return Event(
         at=entry.at,

@@ -22,7 +22,7 @@ from queues.email import classify, suppressions, transports, types, unsubscribe
 from queues.email.mail import File, Mail
 from queues.email.models import AttachmentUse, EmailMessage, Suppression
 from queues.email.receipt import Receipt
-from queues.engine import breaker, enqueue, item, wake
+from queues.engine import breaker, enqueue, item, spans, wake
 from queues.engine.item import QueueItem
 from queues.engine.outcomes import Cancel, Outcome, Permanent, Snooze, Uncertain
 from queues.engine.registry import Done, Limit
@@ -111,7 +111,8 @@ def deliver(mail: QueueItem, batch: Batch) -> Done:
             waits.append(until)
             continue
         try:
-            receipt = _connection(way).send(letter, key=message.idempotency_key, tags=message.tags)
+            with spans.span("send mail", kind="client", transport=way.name):
+                receipt = _connection(way).send(letter, key=message.idempotency_key, tags=message.tags)
         except classify.TransportDown as down:
             last = down
             _failed(way, down)

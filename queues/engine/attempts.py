@@ -29,7 +29,7 @@ class Attempt(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["queue", "item_id"], name="attempt_item"),
-            models.Index(fields=["started_at"], name="attempt_started"),
+            models.Index(fields=["queue", "started_at"], name="attempt_started"),
         ]
 
     def __str__(self) -> str:

@@ -193,13 +193,13 @@ class Drain:
         self.hands.say(item, settle.end(self.queue, item, outcome, started_at=now, now=now))
 
     def _hold(self, items: Iterable[QueueItem]) -> None:
-        until = time.monotonic() + claim.LEASE.total_seconds() - LEASE_MARGIN_SECONDS
+        until = _awake_or_not() + claim.LEASE.total_seconds() - LEASE_MARGIN_SECONDS
         for item in items:
             self.in_flight[item.pk] = item
             self.held_until[item.pk] = until
 
     def _may_begin(self, item_id: int) -> bool:
-        return time.monotonic() < self.held_until.get(item_id, 0.0)
+        return _awake_or_not() < self.held_until.get(item_id, 0.0)
 
     def _drop(self, item: QueueItem) -> None:
         for kept in (self.in_flight, self.held_until, self.granted_at):
@@ -249,7 +249,8 @@ class Drain:
             return
         self.kept = clock
         sweep = clock - self.swept > SWEEP_SECONDS
-        due = [pk for pk, until in self.held_until.items() if until - clock < RENEW_BEFORE_SECONDS]
+        lease_clock = _awake_or_not()
+        due = [pk for pk, until in self.held_until.items() if until - lease_clock < RENEW_BEFORE_SECONDS]
         if due or (sweep and self.in_flight):
             self._renew()
         self._obey_pauses()
@@ -263,7 +264,7 @@ class Drain:
     def _renew(self) -> None:
         items = list(self.in_flight.values())
         held = claim.renew(self.queue.model, items=items, now=self.clock())
-        until = time.monotonic() + claim.LEASE.total_seconds() - LEASE_MARGIN_SECONDS
+        until = _awake_or_not() + claim.LEASE.total_seconds() - LEASE_MARGIN_SECONDS
         for item in items:
             if item.pk in self.in_flight:
                 self.held_until[item.pk] = until if item.pk in held else 0.0
@@ -315,6 +316,11 @@ class Drain:
         finally:
             self.hands.go_home(until=ending)
             self.counts = Counter({verdict: count for verdict, count in self.counts.items() if count})
+
+
+def _awake_or_not() -> float:
+    """Seconds of a clock that goes on while the machine is suspended, where there is one: the leases do, too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def next_due(queue: Queue) -> datetime | None:

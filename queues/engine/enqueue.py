@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connections, router, transaction
 
-from queues.engine import records, statements
+from queues.engine import origin, records, spans, statements
 from queues.engine.item import QueueItem
 from queues.engine.states import Status
 from queues.engine.tombstones import Tombstone
@@ -42,6 +42,13 @@ def insert(
     for keys that were used before. `keys`: of rows that are only made when they are asked for, so that PostgreSQL
     stores some while the next are being made.
     """
+    with spans.span("enqueue", kind="producer", queue=queue, items=len(rows)):
+        return _insert_all(queue, model, rows, keys)
+
+
+def _insert_all(
+    queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]], keys: Sequence[str] | None
+) -> list[Entry]:
     alias = router.db_for_write(model)
     if len(rows) <= AT_ONCE:
         return _insert(alias, queue, model, list(rows)) if rows else []
@@ -75,6 +82,8 @@ def _insert(alias: str, queue: str, model: type[QueueItem], rows: Sequence[Mappi
 
 
 def _send(cursor: Any, alias: str, queue: str, model: type[QueueItem], rows: Sequence[Mapping[str, Any]]) -> None:
+    if (said := origin.current()) is not None:
+        rows = [{**row, "origin": said} for row in rows]
     records_, sql = _statement(alias, model, tuple(rows[0]))
     cursor.execute(sql, [records_.dump(rows), queue])
 

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from django.db import connections
 
-from queues.engine import settle
+from queues.engine import origin, settle, spans
 from queues.engine.item import QueueItem
 from queues.engine.registry import Queue, Settled
 
@@ -131,12 +131,22 @@ class Hands:
             connections.close_all()
 
     def _attempt(self, item: QueueItem, context: Any) -> settle.Settlement | Settled:
+        came = origin.read(item.origin)
+        about: dict[str, Any] = {"queue": self.queue.name, "item": item.pk, "attempt": item.attempts}
+        known = {"request_id": came.request_id} if came.request_id else {}
+        with (
+            structlog.contextvars.bound_contextvars(feature=self.queue.name, **about, **known),
+            spans.span("attempt", kind="consumer", link=came.traceparent, **about),
+        ):
+            return self._run(item, context)
+
+    def _run(self, item: QueueItem, context: Any) -> settle.Settlement | Settled:
         started_at = self.clock()
-        with structlog.contextvars.bound_contextvars(queue=self.queue.name, item=item.pk, attempt=item.attempts):
-            try:
+        try:
+            with spans.span(f"handle {self.queue.name}"):
                 result: Any = self.queue.handler(item, context)
-                if isinstance(result, Settled):
-                    return result
-                return settle.decide(self.queue, item, result, started_at=started_at, now=self.clock())
-            except BaseException as outcome:  # noqa: BLE001 - the one place: whatever a handler raises ends its attempt
-                return settle.end(self.queue, item, outcome, started_at=started_at, now=self.clock())
+            if isinstance(result, Settled):
+                return result
+            return settle.decide(self.queue, item, result, started_at=started_at, now=self.clock())
+        except BaseException as outcome:  # noqa: BLE001 - the one place: whatever a handler raises ends its attempt
+            return settle.end(self.queue, item, outcome, started_at=started_at, now=self.clock())

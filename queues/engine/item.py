@@ -60,6 +60,8 @@ class QueueItem(models.Model):
     first_due_at = models.DateTimeField(null=True, blank=True, editable=False)
     """When it was wanted first, if not at once: `due_at` moves with every retry, and service levels go by this."""
     expires_at = models.DateTimeField(null=True, blank=True)
+    origin = models.CharField(max_length=130, null=True, editable=False)
+    """Which request enqueued it (`queues.engine.origin`); NULL for none."""
     attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     runs = models.PositiveIntegerField(default=0, db_default=0)
     max_retries = models.PositiveSmallIntegerField(null=True, blank=True)

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connections, models, router, transaction
 from django.db.models.functions import Collate
 
-from queues.engine import statements
+from queues.engine import pruning, statements
 from queues.engine.registry import Limit
 from queues.engine.window import PARTS, SECOND, Window
 
@@ -128,7 +128,7 @@ def clean(*, now: datetime) -> int:
     """Delete counters that hold nothing any more (daily)."""
     longest = max((seconds for _, seconds in settings.RATE_LIMITS.values()), default=0)
     idle = RateCounter.objects.filter(used_at__lt=now - timedelta(seconds=2 * longest + 3600))
-    return idle.delete()[0]
+    return pruning.prune(idle)
 
 
 def _grant_postgres(

@@ -10,7 +10,6 @@ value that cannot be written (circular, huge, with a broken `repr`) is written a
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Set
@@ -19,6 +18,8 @@ from typing import Any, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from queues.engine import log_line
 
 TEXT_MAX = 8_000
 """Characters of one value; a traceback fits, a mail does not."""
@@ -161,13 +162,15 @@ SHARED: list[Processor] = [
 ]
 
 
-def to_json(line: EventDict, **_options: Any) -> str:
-    """Return the line as JSON."""
-    return json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace").decode()
+to_json = log_line.as_json
 
 
-def logging_config(*, level: str = "INFO") -> dict[str, Any]:
-    """Return Django's LOGGING: everything, also of other libraries, as JSON lines on standard error."""
+def logging_config(*, level: str = "INFO", readable: bool = False) -> dict[str, Any]:
+    """Return Django's LOGGING: everything, also of other libraries, as JSON lines on standard error.
+
+    `readable`: as lines for people instead, in development.
+    """
+    renderer = log_line.as_words if readable else structlog.processors.JSONRenderer(serializer=to_json)
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -177,7 +180,7 @@ def logging_config(*, level: str = "INFO") -> dict[str, Any]:
                 "foreign_pre_chain": SHARED,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    structlog.processors.JSONRenderer(serializer=to_json),
+                    renderer,
                 ],
             }
         },

@@ -19,7 +19,7 @@ from typing import Any, cast
 import structlog
 from django.db import connections, models, router, transaction
 
-from queues.engine import failure_groups, fingerprints, records, statements
+from queues.engine import failure_groups, fingerprints, origin, records, statements
 from queues.engine.attempts import Attempt
 from queues.engine.item import QueueItem
 from queues.engine.outcomes import Cancel, Outcome, Permanent, Snooze, Transient, Uncertain, clean
@@ -318,4 +318,6 @@ def _report(queue: Queue, settlement: Settlement, *, held: bool) -> None:
         log.warning("lease.lost", queue=queue.name, item=item.pk, attempt=item.attempts, verdict=settlement.verdict)
         return
     write = log.debug if settlement.verdict in ("ack", "snooze") else log.warning
-    write(f"item.{settlement.verdict}", queue=queue.name, item=item.pk, attempt=item.attempts, code=settlement.code)
+    came = origin.read(item.origin)
+    about = {"queue": queue.name, "item": item.pk, "attempt": item.attempts, "code": settlement.code}
+    write(f"item.{settlement.verdict}", **about, **({"request_id": came.request_id} if came.request_id else {}))

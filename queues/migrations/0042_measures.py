@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="attempt",
-            index=models.Index(fields=["started_at"], name="attempt_started"),
+            index=models.Index(fields=["queue", "started_at"], name="attempt_started"),
         ),
         migrations.AddIndex(
             model_name="ledgeritem",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Case, Exists, F, FloatField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Exists, F, FloatField, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, TruncMinute
 
 from queues.email.models import EmailMessage, TrackingEvent
@@ -33,6 +33,16 @@ EXPIRED = "expired"
 
 def _wanted() -> Any:
     return Coalesce("first_due_at", "created_at")
+
+
+def _old(before: datetime) -> Case:
+    """1 if it was due before. Not as a plain condition: no plan may begin with everything that is old."""
+    return Case(When(due__lt=before, then=Value(1)), default=Value(0), output_field=IntegerField())
+
+
+def minutes(rows: QuerySet[Any]) -> Iterable[datetime]:
+    """The minutes in which these were due."""
+    return rows.order_by().annotate(minute=TruncMinute("due")).values_list("minute", flat=True).distinct()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +92,17 @@ class Items(Timed):
 
     def late(self, since: datetime, until: datetime) -> Iterable[datetime]:
         """Minutes of what was done only now: whether it was good was known, but not how long it took."""
+        return minutes(self.late_rows(since, until))
+
+    def late_rows(self, since: datetime, until: datetime) -> QuerySet[Any]:
+        """The items that were done in that time, long after they were due."""
         ran = Attempt.objects.filter(
             queue=self.queue, outcome="ack", started_at__gte=since - RUN_MAX, started_at__lt=until
         )
-        rows = self.model._default_manager.annotate(due=self.due).filter(
-            self.where, pk__in=ran.values("item_id"), due__lt=since - self.within
+        rows = self.model._default_manager.annotate(due=self.due)
+        return (
+            rows.filter(self.where, pk__in=ran.values("item_id")).annotate(old=_old(since - self.within)).filter(old=1)
         )
-        return rows.order_by().annotate(minute=TruncMinute("due")).values_list("minute", flat=True).distinct()
 
     def spender(self, row: Any) -> Spender:
         """One item in words."""
@@ -129,8 +143,7 @@ class Delivered(Items):
         told = TrackingEvent.objects.filter(
             received_at__gte=since - RUN_MAX, received_at__lt=until, message__isnull=False
         ).values("message_id")
-        rows = EmailMessage._default_manager.annotate(due=self.due).filter(self.where, pk__in=told)
-        return rows.order_by().annotate(minute=TruncMinute("due")).values_list("minute", flat=True).distinct()
+        return minutes(EmailMessage._default_manager.annotate(due=self.due).filter(self.where, pk__in=told))
 
     def spender(self, row: Any) -> Spender:
         """The mail and that it bounced."""

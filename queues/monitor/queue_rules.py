@@ -123,9 +123,13 @@ def stopped(now: datetime) -> Iterable[Finding]:
         yield Finding(
             scope=row.name,
             words=f"{row.name} failed {row.failures:,} times in a row: {row.last_words[:200]}",
-            values={"failures": row.failures, "capability": CAPABILITIES["email"]},
+            values={"failures": row.failures, "capability": CAPABILITIES[_queue_of(row.name)]},
             path="/admin/queues/breaker/",
         )
+
+
+def _queue_of(breaker: str) -> str:
+    return "push" if breaker.startswith("push ") else "email"
 
 
 def _oldest_due(queue: Queue, paused: list[str], *, now: datetime) -> datetime | None:

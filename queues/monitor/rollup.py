@@ -71,8 +71,9 @@ def run(*, now: datetime, only: Iterable[str] = (), budget: float = BUDGET_SECON
 def reached(each: Objective, *, now: datetime) -> bool:
     """Whether all that can be counted by now has been."""
     mark = Watermark.objects.filter(objective=each.key).first()
-    stale = StaleMinute.objects.filter(objective=each.key).exists()
-    return mark is not None and not stale and mark.counted_until is not None and mark.counted_until >= _end(each, now)
+    if mark is None or mark.counted_until is None or mark.counted_until < _end(each, now):
+        return False
+    return _recount(mark, now=now) is None and not StaleMinute.objects.filter(objective=each.key).exists()
 
 
 def advance(each: Objective, *, now: datetime) -> int:

@@ -20,7 +20,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from queues.engine import statements, wake
+from queues.engine import origin, spans, statements, wake
 from queues.engine.tombstones import Tombstone
 from queues.webhooks import deadline
 from queues.webhooks.models import WebhookEvent
@@ -77,11 +77,17 @@ COLUMNS = (
     "snapshot_event",
     "signed_at",
     "signed_with",
+    "origin",
 )
 
 
 def receive(*, parsed: Parsed, body: bytes, arrival: Arrival) -> int | None:
     """Store and wake the workers, also for an event seen before. Raises NotStored within seconds."""
+    with spans.span("enqueue", kind="producer", queue=QUEUE, items=1):
+        return _receive(parsed, body, arrival)
+
+
+def _receive(parsed: Parsed, body: bytes, arrival: Arrival) -> int | None:
     connection = connections[router.db_for_write(WebhookEvent)]
     if not _trouble.failing:
         made = _in_time(connection, parsed, body, arrival, wait_ms=LOCK_MS[connection.vendor], seconds=deadline.SECONDS)
@@ -149,6 +155,7 @@ def _store(
         parsed.snapshot_event,
         arrival.signed_at,
         arrival.signed_with,
+        origin.current(),
     ]
     if connection.vendor == "postgresql":
         with statements.cursor(connection) as cursor:
@@ -167,7 +174,7 @@ def _store(
 def _postgres() -> str:
     return (
         "SELECT queues_receive(%s::int, %s::text, %s::text, %s::text, %s::text, %s::text, %s::bytea, %s::timestamptz,"
-        " %s::text, %s::bool, %s::text, %s::text, %s::text, %s::bool, %s::text, %s::timestamptz, %s::text)"
+        " %s::text, %s::bool, %s::text, %s::text, %s::text, %s::bool, %s::text, %s::timestamptz, %s::text, %s::text)"
     )
 
 

@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce
 
-from queues.engine import registry, transitions
+from queues.engine import pruning, registry, transitions
 from queues.engine.item import QueueItem
 from queues.engine.states import FINISHED
 from queues.webhooks.models import HandlerRun, ReceiptCount, SweepDay, WebhookEvent
@@ -57,7 +57,7 @@ def remove_runs(*, now: datetime) -> int:
     removed = 0
     while keys := list(_over(before).values_list("pk", flat=True)[:BATCH]):
         removed += HandlerRun.objects.filter(pk__in=keys).delete()[0]
-    ReceiptCount.objects.filter(hour__lt=before).delete()
+    pruning.prune(ReceiptCount.objects.filter(hour__lt=before))
     SweepDay.objects.filter(day__lt=before.date()).delete()
     return removed
 

@@ -16,6 +16,8 @@ import urllib3
 from requests import exceptions as http
 from requests.adapters import HTTPAdapter
 
+from queues.engine import spans
+
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 15.0
 """From the first byte sent to the last one received."""
@@ -83,7 +85,8 @@ class Client(stripe.HTTPClient):
         watch.daemon = True
         watch.start()
         try:
-            return self._answer(method, url, given, post_data, cut)
+            with spans.span("call stripe", kind="client", method=method):
+                return self._answer(method, url, given, post_data, cut)
         except http.RequestException as error:
             raise (_never_sent(error) or _unanswered(error, slow=cut.is_set())) from error
         except (OSError, urllib3.exceptions.HTTPError) as error:

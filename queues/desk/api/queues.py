@@ -131,7 +131,7 @@ class Items(QueueView):
         model = registry.get(queue).model
 
         def find(_actor: Actor) -> list[Any]:
-            rows = selection.apply(model._default_manager.all()).defer(*plans.heavy(model)).order_by("-pk")
+            rows = selection.apply(model._default_manager.all(), hinted=True).defer(*plans.heavy(model)).order_by("-pk")
             return list((rows.filter(pk__lt=before) if before else rows)[: PAGE + 1])
 
         found = self.act(request, "view", find)

@@ -8,12 +8,14 @@
 
 from __future__ import annotations
 
-import datetime
+import contextlib
+import datetime as dt
 import http.server
 import itertools
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -40,9 +42,10 @@ class Google:
         self._online = threading.Event()
         self._numbers = itertools.count(1)
         self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._mcs = _tls(folder).wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._mcs, self._tls = socket.create_server(("127.0.0.1", 0)), _tls(folder)
+        self._threads: list[threading.Thread] = []
+        self._start(self._http.serve_forever)
+        self._start(self._accept)
 
     @property
     def url(self) -> str:
@@ -64,9 +67,11 @@ class Google:
     def close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
-        for line in self._lines:
-            line.close()
-        self._mcs.close()
+        for line in (*self._lines, self._mcs):
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(PATIENCE)
 
     def push(self, token: str, body: bytes) -> int:
         """Hand a push on to the browser; the status that its sender is answered."""
@@ -112,19 +117,22 @@ class Google:
 
         return Handler
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                line, _ = self._mcs.accept()
-            except (ssl.SSLError, ConnectionError):
-                continue
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(line,), daemon=True).start()
+    def _start(self, run: Callable[..., None], *given: Any) -> None:
+        self._threads.append(threading.Thread(target=run, args=given, daemon=True))
+        self._threads[-1].start()
 
-    def _serve(self, line: ssl.SSLSocket) -> None:
+    def _accept(self) -> None:
+        with self._mcs:
+            while True:
+                try:
+                    raw, _ = self._mcs.accept()
+                except OSError:
+                    return
+                self._start(self._serve, raw)
+
+    def _serve(self, raw: socket.socket) -> None:
         """Answer the log-in; what the browser says after that is of no interest."""
-        try:
+        with contextlib.suppress(OSError), raw, self._tls.wrap_socket(raw, server_side=True) as line:
             if not line.recv(4096):
                 return
             login = _text(1, "login")
@@ -133,8 +141,6 @@ class Google:
             self._online.set()
             while line.recv(4096):
                 pass
-        except OSError:
-            return
 
 
 def _varint(number: int) -> bytes:
@@ -155,10 +161,10 @@ def _text(field: int, value: str) -> bytes:
 def _tls(folder: Path) -> ssl.SSLContext:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    made = made.serial_number(1).not_valid_before(now - datetime.timedelta(days=1))
-    made = made.not_valid_after(now + datetime.timedelta(days=30))
+    made = made.serial_number(1).not_valid_before(now - dt.timedelta(days=1))
+    made = made.not_valid_after(now + dt.timedelta(days=30))
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     file = folder / "google.pem"
     file.write_bytes(pem + made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))

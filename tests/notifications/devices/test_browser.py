@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,25 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connections
+from django.utils import timezone
 from pytest_django import Settings
 
+from notifications import push
+from notifications.devices import registration
+from notifications.devices.formats import Given
 from notifications.models import PushDelivery, PushDevice
+from notifications.states import LIVE, DeviceStatus
 from tests import chromium
 from tests.browser import TIMEOUT
 from tests.notifications.devices.gcm import Google
-from tests.notifications.devices.world import VAPID_PRIVATE_KEY, person
+from tests.notifications.devices.world import VAPID_PRIVATE_KEY, person, token, wish
 from tests.notifications.sending.world import drain
 
 pytestmark = [pytest.mark.browser, pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 PAGE = "/devices/"
+SHOTS = os.environ.get("SCREENSHOTS", "")
+"""A folder for pictures, for whoever wants to look."""
 
 
 @pytest.fixture
@@ -91,17 +99,144 @@ def until(page: Any, wanted: Callable[[], bool]) -> None:
         if wanted():
             return
         page.wait_for_timeout(100)
-    print(list(PushDelivery.objects.values("status","last_code","last_words","accepted_at","delivered_at","payload")), shown(page))
     raise AssertionError("it never came")
 
 
-def test_subscribe_push_answer_and_off(opened: Any, google: Google, anna: User):
+def in_worker(browser: Any, script: str) -> Any:
+    """Run something in the service worker."""
+    return browser.service_workers[0].evaluate(script)
+
+
+def test_from_subscribing_to_opened_to_gone(opened: Any, browser: Any, google: Google, anna: User):
     opened.locator("#this-browser[data-state=off]").wait_for()
     opened.get_by_role("button", name="Turn on notifications here").click()
     opened.locator("#this-browser[data-state=on]").wait_for()
     device = PushDevice.objects.get()
-    assert (device.status, device.transport) == ("pending", "webpush")
+    assert (device.status, device.transport, device.installation.name) == ("pending", "webpush", "Chrome on Linux")
+
     deliver(google)
     until(opened, lambda: PushDevice.objects.get().status == "active")
-    assert PushDelivery.objects.get().delivered_at is not None
     assert "Notifications are on" in shown(opened)
+    opened.locator(f"#device-{device.pk} .badge-device-active").wait_for()
+
+    push.notify(users=[anna], title="Hello Änna 👋", body="x" * 2000, url="/account/")
+    deliver(google)
+    delivery = PushDelivery.objects.latest("pk")
+    until(opened, lambda: PushDelivery.objects.get(pk=delivery.pk).delivered_at is not None)
+    assert "Hello Änna 👋" in shown(opened)
+    assert b"Hello" not in b"".join(google.sent)
+
+    in_worker(
+        browser,
+        """async () => {
+            const notification = (await registration.getNotifications()).find((each) => each.title.startsWith("Hello"));
+            dispatchEvent(new NotificationEvent("notificationclick", { notification }));
+        }""",
+    )
+    until(opened, lambda: PushDelivery.objects.get(pk=delivery.pk).opened_at is not None)
+
+    google.gone.add(PushDevice.objects.get().address.rpartition("/")[2])
+    push.notify(users=[anna], title="Too late")
+    deliver(google)
+    device.refresh_from_db()
+    assert (device.status, device.status_reason) == ("invalid", "refused")
+
+
+def test_the_client_repairs_itself(opened: Any, browser: Any, live_server: Any, anna: User):
+    tries: list[str] = []
+
+    def failing(route: Any) -> None:
+        tries.append(route.request.method)
+        if tries.count("POST") in (1, 2):
+            route.fulfill(status=503, body="{}")
+        else:
+            route.continue_()
+
+    opened.route("**/api/v1/devices/", failing)
+    said = opened.evaluate(
+        """async (account) => {
+            const { RedrivePush } = await import(document.getElementById("this-browser").dataset.module);
+            window.client = new RedrivePush({ account, retries: [0.01, 0.02, 0.03] });
+            client.serverKey = (await (await fetch("/api/v1/devices/")).json()).vapid_public_key;
+            return (await client.subscribe()).status;
+        }""",
+        str(anna.pk),
+    )
+    assert (said, tries.count("POST")) == ("pending", 3), "its own request by the schedule"
+    first = PushDevice.objects.get()
+
+    opened.evaluate(
+        """async () => {
+            const { pushManager } = await navigator.serviceWorker.ready;
+            await (await pushManager.getSubscription()).unsubscribe();
+            await client.keep();
+        }"""
+    )
+    until(opened, lambda: PushDevice.objects.filter(status__in=LIVE).exclude(pk=first.pk).exists())
+    first.refresh_from_db()
+    assert first.status_reason == "replaced", "a subscription that is gone is made anew when the page is opened"
+
+    # The browser itself replaces it, and nobody is logged in: `pushsubscriptionchange` in the worker.
+    second = PushDevice.objects.get(status__in=LIVE)
+    browser.clear_cookies()
+    opened.goto("about:blank")
+    in_worker(
+        browser,
+        """async () => { const old = await registration.pushManager.getSubscription(); const options = old.options;
+        await old.unsubscribe(); const fresh = await registration.pushManager.subscribe(options);
+        const event = new ExtendableEvent("pushsubscriptionchange");
+        Object.defineProperty(event, "newSubscription", { value: fresh }); dispatchEvent(event); }""",
+    )
+    until(opened, lambda: PushDevice.objects.filter(status__in=LIVE).exclude(pk=second.pk).exists())
+    second.refresh_from_db()
+    assert second.status_reason == "replaced"
+
+
+def test_who_says_no_is_told_how_to_change_it_and_who_is_on_can_be_off(
+    browser: Any, opened: Any, live_server: Any, anna: User
+):
+    opened.get_by_role("button", name="Turn on notifications here").click()
+    opened.locator("#this-browser[data-state=on]").wait_for()
+    opened.get_by_role("button", name="Turn them off here").click()
+    opened.locator("#this-browser[data-state=off]").wait_for()
+    assert (PushDevice.objects.get().status, PushDevice.objects.get().status_reason) == ("unregistered", "opted_out")
+    assert opened.evaluate("navigator.serviceWorker.ready.then((r) => r.pushManager.getSubscription())") is None
+    opened.get_by_role("button", name="Turn on notifications here").click()
+    opened.locator("#this-browser[data-state=on]").wait_for()
+    denied = browser.new_cdp_session(opened)
+    denied.send(
+        "Browser.setPermission",
+        {"permission": {"name": "notifications"}, "setting": "denied", "origin": live_server.url},
+    )
+    opened.reload()
+    opened.locator("#this-browser[data-state=denied]").wait_for()
+    assert "are blocked for this site" in opened.locator("#this-said").inner_text()
+    until(opened, lambda: not PushDevice.objects.filter(status__in=LIVE).exists())
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 1440)])
+def test_the_page_fits_and_can_be_used(
+    page: Any, log_in: Callable[[Any], Any], anna: User, settings: Settings, scheme: str, width: int
+):
+    settings.VAPID_PRIVATE_KEY = VAPID_PRIVATE_KEY
+    for number, status in enumerate(DeviceStatus.values):
+        given = Given(transport="fcm", address=token())
+        about = {"name": f"Phone number {number} with a rather long name", "platform": "android"}
+        made = registration.register(wish=wish(anna, given, installation=f"i{number}", **about), now=timezone.now())
+        PushDevice.objects.filter(pk=made.device.pk).update(status=status)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    log_in(anna).goto(PAGE)
+    page.locator("#this-browser[data-state]").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    page.get_by_text("Earlier devices (2)").click()
+    for details in page.get_by_text("What happened to it").all():
+        details.click()
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/devices-{scheme}-{width}.png", full_page=True)
+    page.get_by_label("News").uncheck()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Saved.").wait_for()
+    assert not page.get_by_label("News").is_checked()
+    page.get_by_role("button", name="Remove Phone number 0").click()
+    page.get_by_text("gets no more notifications").wait_for()

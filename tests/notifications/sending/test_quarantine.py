@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from notifications import push
@@ -98,7 +99,8 @@ def test_restored_they_are_what_they_were_and_the_lane_is_tried_again(service: S
     devices, lane = tripped(service)
     service.answer = lambda message, address: ACCEPTED
     held = quarantine.held(lane).count()
-    judged = quarantine.restore(lane, now=timezone.now(), words="our key was wrong")
+    with transaction.atomic():
+        judged = quarantine.restore(lane, now=timezone.now(), words="our key was wrong")
     assert (len(judged.devices), judged.left) == (held, 0)
     assert states() == {"active": 40}
     for later in (62, 124, 190):
@@ -113,7 +115,8 @@ def test_restored_they_are_what_they_were_and_the_lane_is_tried_again(service: S
 def test_released_they_are_invalid_and_do_not_trip_it_again(service: Service):
     _devices, lane = tripped(service)
     held = quarantine.held(lane).count()
-    quarantine.release(lane, now=timezone.now(), words="the app was withdrawn")
+    with transaction.atomic():
+        quarantine.release(lane, now=timezone.now(), words="the app was withdrawn")
     assert states() == {"invalid": held, "active": 40 - held}
     one = device()
     notify([one])
@@ -132,7 +135,8 @@ def test_who_registered_anew_meanwhile_keeps_the_new_address(service: Service):
     _devices, lane = tripped(service)
     old = quarantine.held(lane)[0]
     device(installation=old.installation)
-    quarantine.restore(lane, now=timezone.now(), words="ours")
+    with transaction.atomic():
+        quarantine.restore(lane, now=timezone.now(), words="ours")
     old.refresh_from_db()
     assert (old.status, old.quarantined_at) == (DeviceStatus.INVALID, None)
     live = PushDevice.objects.filter(installation=old.installation, status__in=("active", "pending"))

@@ -42,6 +42,8 @@ class PlainServer:
         self.requests: list[Request] = []
         self.connections = 0
         self.released = threading.Event()
+        self.cut_off = threading.Event()
+        """Somebody did not read an answer to its end."""
         outer = self
 
         class Handler(_Handler):
@@ -95,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.1 201 Created\r\nX-Slow: ")
             self._drip()
         elif told.do == "huge":
-            self._answer(Told(told.status, b"x" * 3_000_000))
+            self._answer(Told(told.status, b"x" * 30_000_000))
 
     def _drip(self) -> None:
         try:
@@ -115,4 +117,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(told.body)
             self.wfile.flush()
         except OSError:
-            return
+            self.owner.cut_off.set()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connections
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from pytest_django import Settings
 
 from notifications.models import Credential
 from notifications.states import AddressKind
-from notifications.transports import fcm, google, tokens
+from notifications.transports import fcm, google, tokens, wire
 from notifications.transports.answers import Address, Message, Verdict
 from tests.notifications.transports import google_schema
 from tests.notifications.transports.google_server import GoogleServer, Told, error
@@ -138,8 +139,6 @@ def test_a_refused_access_token_is_replaced_once_before_the_lane_stops(
 @pytest.mark.django_db(transaction=True)
 def test_of_many_threads_one_asks_for_the_token(google_server: GoogleServer, google_carrier: fcm.Fcm):
     """A process that begins to send with all its hands at once."""
-    from django.db import connections
-
     barrier = threading.Barrier(6)
     verdicts: list[Verdict] = []
 
@@ -159,6 +158,29 @@ def test_of_many_threads_one_asks_for_the_token(google_server: GoogleServer, goo
 
 
 @pytest.mark.once
+@pytest.mark.django_db(transaction=True)
+def test_a_log_in_that_hangs_is_waited_for_once(
+    google_server: GoogleServer, google_carrier: fcm.Fcm, monkeypatch: pytest.MonkeyPatch
+):
+    """Not by one hand after the other: those who waited meanwhile come back with it."""
+    monkeypatch.setattr(wire, "SEND_SECONDS", 0.4)
+    google_server.grant = lambda: Told(do="silence")
+    verdicts: list[Verdict] = []
+
+    def hand() -> None:
+        verdicts.append(google_carrier.send(HELLO, TOKEN).verdict)
+        connections.close_all()
+
+    threads = [threading.Thread(target=hand) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert verdicts == [Verdict.RETRY] * 6
+    assert google_server.grants == 1
+
+
+@pytest.mark.once
 @pytest.mark.django_db
 def test_the_compare_and_set_has_one_winner(google_server: GoogleServer):
     """Two processes find no token, or an old one, at the same moment: both send with the one that was stored first."""
@@ -168,11 +190,11 @@ def test_the_compare_and_set_has_one_winner(google_server: GoogleServer):
     def rival(name: str, text: str) -> Any:
         def make(at: datetime) -> tokens.Token:
             tokens.forget()
-            tokens._lock.release()  # the rival is another process: it does not know our lock
+            tokens._locks[name].release()  # the rival is another process: it does not know our lock
             try:
                 tokens.get(name, kind, lambda at: tokens.Token(f"rival-{text}", at, at + timedelta(hours=1)), now=at)
             finally:
-                tokens._lock.acquire()
+                tokens._locks[name].acquire()
             return tokens.Token(f"late-{text}", at, at + timedelta(hours=1))
 
         return make

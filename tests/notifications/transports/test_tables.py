@@ -74,6 +74,7 @@ WEBPUSH = [
     (apple(400, "BadAuthorizationHeader"), FAULT, ""),
     (Told(413), FAULT, ""),
     (Told(429), RETRY, ""),
+    (Told(406), RETRY, ""),
     (errno(503, 201), RETRY, ""),
     (errno(503, 202), RETRY, ""),
     (Told(504), UNCERTAIN, ""),

@@ -109,9 +109,10 @@ def test_a_service_that_does_not_answer_holds_nobody(
 
 
 def test_a_huge_answer_is_not_read(push_service: PlainServer, browser_carrier: webpush.WebPush):
-    """Its status counts; three megabytes of body do not."""
+    """Its status counts; thirty megabytes of body do not."""
     push_service.tell = lambda _: Told(410, do="huge")
     answer = browser_carrier.send(MESSAGES[0], subscription(push_service.url))
+    assert push_service.cut_off.wait(5)
     assert answer.verdict is Verdict.INVALIDATE
     assert len(answer.words) < 500
 

@@ -38,7 +38,9 @@ PEOPLE = ("anonymous", "customer", *sorted(STAFF))
 DESK = {
     "queues_emailmessage_changelist": STAFF,
     "queues_emailmessage_change": STAFF,
-    "queues_emailmessage_preview": STAFF,
+    "queues_emailmessage_preview": NOBODY,  # without having asked for it by a POST: test_privacy.py
+    "queues_emailmessage_edit": OPERATORS,
+    **{f"queues_{model}_{page}": STAFF for model in ("emailmessage", "webhookevent") for page in ("unmask", "live")},
     "queues_emailmessage_act": OPERATORS,
     "queues_emailmessage_export": STAFF,
     **{f"queues_webhookevent_{page}": STAFF for page in ("changelist", "change", "export")},
@@ -71,9 +73,9 @@ CLOSED = re.compile(
     r"(add|delete|history)"
 )
 OTHERS = re.compile(
-    r"auth_|django_q_|payments_|analytics_|queues_apitoken|index|log(in|out)|password|autoc|jsi18n|search|view_|app_list"
+    r"auth_|django_q_|notifications_|payments_|analytics_|queues_apitoken|index|log(in|out)|password|autoc|jsi18n|search|view_|app_list"
 )
-"""Pages of Django, of the clock, of API tokens, of payments and of analytics, tested with their own permissions."""
+"""Pages of Django, of the clock, of API tokens, of push, payments and analytics, tested with their own permissions."""
 
 
 def names() -> Iterator[str]:
@@ -115,6 +117,11 @@ def addresses() -> dict[str, str]:
     rows["silence"] = Silence.objects.create(reason="x", created_at=now, until=now + timedelta(days=1)).pk
     rows["alertdelivery"] = AlertDelivery.objects.create(key="x", kind="test", channel="mail", created_at=now).pk
     special = {
+        "queues_emailmessage_edit": f"/admin/queues/emailmessage/{item.pk}/edit/",
+        "queues_emailmessage_unmask": f"/admin/queues/emailmessage/{item.pk}/unmask/",
+        "queues_webhookevent_unmask": f"/admin/queues/webhookevent/{event.pk}/unmask/",
+        "queues_emailmessage_live": f"/admin/queues/emailmessage/live/?ids={item.pk}&top={item.pk}",
+        "queues_webhookevent_live": "/admin/queues/webhookevent/live/",
         **{f"queues_alert_{act}": f"/admin/queues/alert/{alert.pk}/{act}/" for act in ("acknowledge", "silence")},
         "queues_alert_change": f"/admin/queues/alert/{alert.pk}/change/",
         "queues_alert_changelist": "/admin/queues/alert/",
@@ -210,11 +217,12 @@ def test_who_may_suppress_lift_pause_and_resume(who: str, name: str, addresses: 
     model = "suppression" if name in ("suppress", "lift") else "pause"
     if name == "pause":
         Pause.objects.all().delete()
-    LedgerEntry.objects.count()
     form = {"reason": "because", "address": "new@example.com", "scope": "all", "hours": "0"}
     response = client_of(who).post(addresses[f"queues_{model}_{name}"], form)
     assert response.status_code == (302 if who not in STAFF or who in OPERATORS else 403)
     assert LedgerEntry.objects.filter(act=name).exists() == (who in OPERATORS)
+    refused = who in STAFF and who not in OPERATORS
+    assert LedgerEntry.objects.filter(act=f"refused {name}").exists() == refused
 
 
 def test_one_permission_is_one_act():
@@ -271,8 +279,19 @@ class TestGroups:
         may = set(operator.permissions.values_list("codename", flat=True))
         assert {f"{act}_emailmessage" for act in permissions.ITEM_ACTS} | {"lift_suppression", "add_suppression"} <= may
         looks = set(observer.permissions.values_list("codename", flat=True))
-        assert {codename for codename in looks if not codename.startswith("view_")} == set()
+        assert {codename for codename in looks if not codename.startswith(("view_", "watch_"))} == set()
         assert {"view_emailmessage", "view_ledgerentry", "view_suppression"} <= looks
+        assert "view_payload_emailmessage" in may - looks, "what an item carries is a right of its own"
+
+    def test_the_three_of_them_are_steps(self):
+        def may(name: str) -> set[str]:
+            ours = Permission.objects.filter(content_type__app_label__in=["queues", "django_q"])
+            return set(ours.filter(group__name=name).values_list("codename", flat=True))
+
+        observer, operator, administrator = may("Observer"), may("Operator"), may("Administrator")
+        assert observer < operator < administrator
+        assert "configure_emailmessage" in administrator - operator
+        assert {"change_schedule", "add_apitoken"} <= administrator - operator
 
     def test_what_an_administrator_took_stays_taken(self):
         operator = Group.objects.get(name="Operator")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-from queues.desk import acts
+from queues.desk import acts, permissions
 from queues.desk.api import urls
 from queues.desk.bulk import run
 from queues.desk.bulk.operation import Operation
 from queues.desk.ledger import LedgerEntry
-from queues.email.models import EmailMessage
+from queues.email.models import EmailMessage, Suppression
+from queues.engine.failure_groups import FailureGroup
+from queues.engine.pauses import Pause
 from queues.engine.states import Status
 from tests.queues.desk.api_caller import Program, problem, user_with
 from tests.queues.desk.people import client_of, mail
@@ -29,24 +32,47 @@ PATHS = {
     "api/v1/queues/<slug:queue>/items/": {"GET": 200},
     "api/v1/queues/<slug:queue>/acts/<slug:act>/plan/": {"POST": 400},
     "api/v1/queues/<slug:queue>/acts/<slug:act>/": {"POST": 400},
-    "api/v1/queues/<slug:queue>/operations/": {"POST": 400},
+    "api/v1/queues/<slug:queue>/operations/": {"GET": 200, "POST": 400},
     "api/v1/queues/<slug:queue>/operations/<id:pk>/": {"GET": 200},
     "api/v1/queues/<slug:queue>/operations/<id:pk>/start/": {"POST": 400},
     "api/v1/queues/<slug:queue>/operations/<id:pk>/abort/": {"POST": 400},
     "api/v1/queues/<slug:queue>/operations/<id:pk>/undo/": {"POST": 404},
+    "api/v1/queues/email/suppressions/": {"GET": 200, "POST": 400},
+    "api/v1/queues/email/suppressions/<id:pk>/lift/": {"POST": 400},
+    "api/v1/queues/ledger/": {"GET": 200},
+    "api/v1/queues/<slug:queue>/items/<id:pk>/": {"GET": 200},
+    "api/v1/queues/<slug:queue>/items/<id:pk>/payload/": {"POST": 400},
+    "api/v1/queues/<slug:queue>/items/<id:pk>/edit/": {"POST": 400},
+    "api/v1/queues/<slug:queue>/export/": {"POST": 400},
+    "api/v1/queues/<slug:queue>/pause/": {"POST": 400},
+    "api/v1/queues/<slug:queue>/resume/": {"POST": 400},
+    "api/v1/queues/<slug:queue>/run/": {"POST": 400},
+    "api/v1/queues/<slug:queue>/groups/": {"GET": 200},
+    "api/v1/queues/<slug:queue>/groups/<id:pk>/<slug:verdict>/": {"POST": 400},
 }
 """Address -> method -> what one who may everything gets for an empty body; any other method is 405."""
 
 
+SEES = ("view_emailmessage", "view_suppression", "view_ledgerentry", "view_failuregroup")
+MAY = ("add_suppression", "lift_suppression", "triage_failuregroup", "configure_emailmessage")
+
+
 def operator() -> Program:
-    return Program("view_emailmessage", *(f"{act}_emailmessage" for act in acts.ACTS))
+    return Program(*SEES, *MAY, *(f"{act}_emailmessage" for act in (*permissions.ITEM_ACTS,)))
 
 
 def real(path: str) -> str:
-    operation = Operation.objects.create(
-        act="redrive", queue="email", words="all", actor_name="x", prepared_at=timezone.now()
-    )
-    said = {"<slug:queue>": "email", "<slug:act>": "redrive", "<id:pk>": str(operation.pk)}
+    now = timezone.now()
+    if "items/<id:pk>" in path:
+        row: Any = mail()
+    elif "suppressions" in path:
+        row = Suppression.objects.create(address=f"{uuid.uuid4().hex}@example.com", cause="manual")
+    elif "groups" in path:
+        seen = dict.fromkeys(("first_seen_at", "last_seen_at", "changed_at"), now)
+        row = FailureGroup.objects.create(queue="email", fingerprint=uuid.uuid4().hex[:16], code="x", **seen)
+    else:
+        row = Operation.objects.create(act="redrive", queue="email", words="all", actor_name="x", prepared_at=now)
+    said = {"<slug:queue>": "email", "<slug:act>": "redrive", "<id:pk>": str(row.pk), "<slug:verdict>": "resolve"}
     for name, value in said.items():
         path = path.replace(name, value)
     return f"/{path}"
@@ -70,10 +96,11 @@ def test_who_gets_what(path: str, method: str):
     assert ask(operator().client, method, path).status_code == (known or 405)
 
 
-@pytest.mark.parametrize("path", [path for path, methods in PATHS.items() if "POST" in methods])
+# An export is looking at a list: who may look at the queue may have it, and it is recorded.
+@pytest.mark.parametrize("path", [path for path, how in PATHS.items() if "POST" in how and "export" not in path])
 def test_who_may_only_look_changes_nothing_and_is_recorded(path: str):
     item = mail()
-    observer = Program("view_emailmessage")
+    observer = Program(*SEES)
     sealed = operator().post(f"{EMAIL}acts/redrive/plan/", {"ids": [item.pk]}).json()["plan"]
     address = real(path)
     Operation.objects.update(done=1)
@@ -84,13 +111,18 @@ def test_who_may_only_look_changes_nothing_and_is_recorded(path: str):
         "start": {"reason": "x", "pace": 60},
         "abort": {"reason": "x"},
         "undo": {},
+        **{name: {"reason": "x"} for name in ("payload", "pause", "resume", "run", "lift", "resolve")},
+        "edit": {"reason": "x", "version": 0, "changes": {"subject": "other"}},
+        "suppressions": {"reason": "x", "address": "new@example.com"},
     }
     Operation.objects.update(actor=observer.user)
     response = observer.post(address, bodies[address.rstrip("/").rpartition("/")[2]])
     assert problem(response)["code"] == "permission_denied"
     assert LedgerEntry.objects.get().act.startswith("refused ")
-    item.refresh_from_db()
-    assert (item.version, Operation.objects.get().state) == (0, "prepared")
+    assert not EmailMessage.objects.filter(version__gt=0).exists()
+    assert not Pause.objects.exists()
+    assert set(Operation.objects.values_list("state", flat=True)) <= {"prepared"}
+    assert not Suppression.objects.filter(lifted_at__isnull=False).exists()
 
 
 def test_queues_say_how_they_stand_and_what_the_caller_may():

@@ -23,8 +23,8 @@ MAILS, GROUPS = "/admin/queues/emailmessage/", "/admin/queues/failuregroup/"
 ROWS = 1_000_000
 SEEDED = 62_500
 STATEMENTS = 15
-START_STATEMENTS = 20
-"""15 are wanted of the start page, too; every queue adds its own counts, and there are two by now."""
+START_STATEMENTS = 12
+"""Of all queues together; what other rooms add to the start page has the rest."""
 SLOWEST_SECONDS = 0.5
 """Ten times what is wanted of a machine of its own: this one runs other things meanwhile."""
 
@@ -82,7 +82,18 @@ def test_every_page_asks_little_of_a_million_rows():
         f"{MAILS}?q={item.recipient}",
         f"{MAILS}?q=key:{item.idempotency_key}",
         f"{MAILS}?q={item.message_id}",
+        f"{MAILS}?q=to:*@nowhere.example",
+        f"{MAILS}?q=to:*@mail7.example",
+        f"{MAILS}?q=type:nosuch",
+        f"{MAILS}?q=error:nosuch",
+        f"{MAILS}?q=age>20d",
+        f"{MAILS}?q=dead>3d",
+        f"{MAILS}?q=is:uncertain",
+        f"{MAILS}?purged=1",
+        f"{MAILS}?status=cancelled",
+        f"{MAILS}live/?ids={item.pk}&top={item.pk}&status=dead_letter",
         f"{MAILS}{item.pk}/change/",
+        f"{MAILS}act/redrive/?status=dead_letter",
         GROUPS,
         f"{GROUPS}?state=all",
         f"{GROUPS}{group.pk}/change/",
@@ -95,7 +106,8 @@ def test_every_page_asks_little_of_a_million_rows():
             sql = query["sql"]
             if "queues_emailmessage" in sql or "queues_attempt" in sql:
                 keyed = re.search(r'"id" = \d+', sql)
-                assert keyed or "LIMIT" in sql, sql
+                by_cause = "fingerprint" in sql and "dead_at" in sql
+                assert keyed or by_cause or "LIMIT" in sql or sql.startswith("EXPLAIN"), sql
             assert "DISTINCT" not in sql, sql
             assert not re.search(r"OFFSET [1-9]", sql), sql
     allowed = {"/admin/": START_STATEMENTS}

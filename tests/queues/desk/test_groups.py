@@ -121,7 +121,8 @@ class TestList:
             asked = [query["sql"] for query in queries if "queues_" in query["sql"]]
             counts.append(len(asked))
             for sql in asked:
-                assert "emailmessage" not in sql or "LIMIT" in sql, sql
+                by_index = "fingerprint" in sql and "dead_at" in sql  # of a page's causes, of one day
+                assert "emailmessage" not in sql or "LIMIT" in sql or by_index, sql
                 assert "DISTINCT" not in sql
                 assert "OFFSET" not in sql
         assert len(set(counts[1:])) == 1

@@ -1,4 +1,4 @@
-"""Every objective against raw rows: on generated histories the rollup is equal to an oracle's count to the last event."""
+"""Every objective against raw rows: on generated histories the rollup equals an oracle's count to the last event."""
 
 from __future__ import annotations
 

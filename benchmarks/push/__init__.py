@@ -1,0 +1,1 @@
+"""Push beside its peers: encryption, sends, registrations, deliveries drained."""
