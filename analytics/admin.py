@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from analytics import drill, mirror, rollups, stats
+from analytics import drill, mirror, stats
 from analytics.models import Campaign, Creative, Drill, Event, QueryStat, RefreshState
 from analytics.panels.page import ALL
 from queues.desk import bounded, ledger, marks, reasoned
@@ -155,7 +155,7 @@ class RefreshStateAdmin(RecordAdmin):
     @display(description="checked against raw events")
     def checked(self, row: RefreshState) -> SafeString:
         """The last recount."""
-        return marks.moment(row.checked_at, now=timezone.now()) if row.scope == rollups.SCOPE else marks.nothing()
+        return marks.moment(row.checked_at, now=timezone.now())
 
 
 class DrillForm(ReasonForm):

@@ -10,15 +10,12 @@ from typing import Any, Literal
 from django.db.models import Q, QuerySet, Sum
 
 from analytics.models import QueryStat
-from analytics.stats import BOUNDS, COLUMNS, SEEN
+from analytics.stats import BOUNDS, COLUMNS, SEEN, SETTLES
 from queues.monitor import histogram, timed
 from queues.monitor.objective import Spender, Tally
 
-SETTLES = timedelta(minutes=2)
-"""A process keeps its counts for a few seconds; what it writes later marks its minutes (`stats`)."""
 FAST_MS = 3000
 FRESH = ("seen_fresh", "seen_empty")
-KEYS = ("analytics.succeeded", "analytics.fast", "analytics.fresh")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

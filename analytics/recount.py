@@ -19,12 +19,18 @@ from django.db.models import Max, Min, Sum
 from analytics import attribution, buckets, outbox, periods, retention, rollups, watch
 from analytics.buckets import Place, Sums
 from analytics.models import MEASURES, Campaign, Event, Kind, RefreshState, RollupDelta, RollupDimDay, RollupHour
-from queues.engine import log
+from queues.engine import log, records
 
 DAYS = 7
 DAYS_TOLD = 14
 LOCK = 7_203_612
 """Key of PostgreSQL's advisory lock: of two recounts at once one would repair what the other has."""
+
+SPANS: dict[str, models.Field[Any, Any]] = {
+    "day": models.CharField(max_length=10),
+    "begins": models.DateTimeField(),
+    "ends": models.DateTimeField(),
+}
 
 logger = log.get(__name__)
 
@@ -146,28 +152,33 @@ def _ranges(
 
 
 def _raw(campaign: Campaign, first: date, last: date) -> dict[Place, Sums]:
-    """What the days' events add up to. The database adds up to buckets, of which each lies in one local day."""
-    connection = connections[router.db_for_read(Event)]
-    seconds, zone = buckets.size(campaign.zone), campaign.zone
-    span = periods.Period(first, last, zone).span
-    field: Any = Event._meta.get_field("occurred_at")
-    ends = [field.get_db_prep_value(moment, connection) for moment in (span.start, span.end)]
+    """What the days' events add up to, by hour and by each dimension; added up by the database."""
+    using = router.db_for_read(Event)
+    vendor, seconds, zone = connections[using].vendor, buckets.size(campaign.zone), campaign.zone
+    days = [periods.Period(day, day, zone) for day in periods.Period(first, last, zone).days]
+    source = records.build(using, SPANS)
+    spans = source.dump(
+        [{"day": day.first.isoformat(), "begins": day.span.start, "ends": day.span.end} for day in days]
+    )
     found: list[tuple[Place, Sums]] = []
-    with connection.cursor() as cursor:
+    with connections[using].cursor() as cursor:
         for dimension in ("", *buckets.DIMENSIONS):
-            cursor.execute(_counting(connection.vendor, seconds, dimension), [campaign.pk, *ends])
-            for number, value, *sums in cursor.fetchall():
-                hour = datetime.fromtimestamp(int(number) * seconds, tz=UTC)
-                day = hour.astimezone(zone).date()
-                text = str(value or "")
-                place = Place(campaign.pk, None, day, dimension, text) if dimension else Place(campaign.pk, hour, day)
+            cursor.execute(_counting(vendor, seconds, dimension, source.source), [spans, campaign.pk])
+            for text, value, *sums in cursor.fetchall():
+                day = date.fromisoformat(text)
+                if dimension:
+                    place = Place(campaign.pk, None, day, dimension, str(value or ""))
+                else:
+                    place = Place(campaign.pk, datetime.fromtimestamp(int(value) * seconds, tz=UTC), day)
                 found.append((place, [int(each or 0) for each in sums]))
     return buckets.total(found)
 
 
-def _counting(vendor: str, seconds: int, dimension: str) -> str:
-    """By hand: grouped through the ORM, SQLite would call Python for every event."""
-    epoch = "extract(epoch FROM occurred_at)" if vendor == "postgresql" else "strftime('%%s', occurred_at)"
+def _counting(vendor: str, seconds: int, dimension: str, days: str) -> str:
+    """By hand: grouped through the ORM, SQLite would call Python for every event. Day after day by the index; SQLite
+    knows no time zones, so it is told when each day begins.
+    """
+    epoch = "date_part('epoch', occurred_at)" if vendor == "postgresql" else "strftime('%%s', occurred_at)"
     bucket = f"CAST(floor({epoch} / {seconds}) AS bigint)" if vendor == "postgresql" else f"{epoch} / {seconds}"
     yes = "TRUE" if vendor == "postgresql" else "1"
     good = "drop_reason = ''"
@@ -186,10 +197,10 @@ def _counting(vendor: str, seconds: int, dimension: str) -> str:
         "dropped": "CASE WHEN drop_reason <> '' THEN 1 END",
     }
     sums = ", ".join(f"sum({parts[name]})" for name in MEASURES)
-    value = {"": "''", "creative": "creative_id"}.get(dimension, dimension)
+    value = {"": bucket, "creative": "creative_id"}.get(dimension, dimension)
     return (
-        f"SELECT {bucket}, {value}, {sums} FROM {Event._meta.db_table} "  # noqa: S608
-        "WHERE campaign_id = %s AND occurred_at >= %s AND occurred_at < %s GROUP BY 1, 2"
+        f"SELECT v.day, {value}, {sums} FROM {days} CROSS JOIN {Event._meta.db_table} e "  # noqa: S608
+        "WHERE e.campaign_id = %s AND e.occurred_at >= v.begins AND e.occurred_at < v.ends GROUP BY 1, 2"
     )
 
 

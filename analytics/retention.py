@@ -23,7 +23,7 @@ DAYS_MIN = judge.AGE_MAX.days + attribution.CLICK_WINDOW.days + 1
 """An event that would still be taken must still be known, or sending it again would count it twice; and a conversion
 that is still taken must find its click.
 """
-BATCH = 5000
+BATCH = 1000
 """Events of one transaction."""
 BLIND = attribution.CLICK_WINDOW + timedelta(days=1)
 """So long after `raw_from` a conversion may be owed to a click that is gone: its day is not recounted either."""

@@ -13,15 +13,20 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError
 from django.db.models import F, Sum
+from django.utils import timezone
 
 from analytics.models import QueryStat
 from queues.engine import log, pruning
+from queues.monitor import stale
 
 BOUNDS = (50, 250, 1000, 3000, 5000)
 COLUMNS = (*(f"le_{bound}" for bound in BOUNDS), "more")
 FLUSH_EVERY = 5.0
 KEPT = timedelta(days=30)
 SEEN = "seen_"
+SETTLES = timedelta(minutes=2)
+"""What is written later than that is late for the service levels, which count its minute again."""
+LEVELS = ("analytics.succeeded", "analytics.fast", "analytics.fresh")
 
 logger = log.get(__name__)
 
@@ -77,6 +82,8 @@ def _write(taken: dict[tuple[datetime, str, str], dict[str, int]]) -> None:
     for minute, panel, outcome in keys:
         adds = {name: F(name) + number for name, number in taken[minute, panel, outcome].items() if number}
         QueryStat.objects.filter(minute=minute, panel=panel, outcome=outcome).update(**adds)
+    if late := {minute for minute, _, _ in keys if minute < timezone.now() - SETTLES}:
+        stale.mark(LEVELS, late)
 
 
 def clean(*, now: datetime) -> int:

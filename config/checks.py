@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from analytics.checks import events_stay_long_enough
 from notifications.checks import push_is_whole
+from queues.email import addresses
 from queues.engine import registry
 
 
@@ -103,6 +104,23 @@ def clock_is_safe() -> Iterator[CheckMessage]:
         yield Error("Q_CLUSTER: max_attempts must be 1; retries are the queues' own.", id="redrive.E015")
 
 
+def alerts_arrive() -> Iterator[CheckMessage]:
+    """Somebody is told, and can be."""
+    if not settings.ALERT_EMAILS and not settings.ALERT_WEBHOOK_URL and settings.HTTPS:
+        yield Warning(
+            "Nobody is told of alerts: neither ALERT_EMAILS nor ALERT_WEBHOOK_URL is set.",
+            hint="Set one of them and try `manage.py alerts test`.",
+            id="redrive.W030",
+        )
+    for address in settings.ALERT_EMAILS:
+        try:
+            addresses.normalize(address)
+        except ValueError as error:
+            yield Error(f"ALERT_EMAILS: {address!r} is not an address: {error}.", id="redrive.E031")
+    if settings.ALERT_WEBHOOK_URL and not settings.ALERT_WEBHOOK_URL.startswith(("https://", "http://")):
+        yield Error("ALERT_WEBHOOK_URL is not an http(s) address.", id="redrive.E032")
+
+
 CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     secrets_present,
     site_is_safe,
@@ -111,4 +129,5 @@ CHECKS: tuple[Callable[[], Iterator[CheckMessage]], ...] = (
     push_is_whole,
     events_stay_long_enough,
     clock_is_safe,
+    alerts_arrive,
 )

@@ -8,7 +8,7 @@ class NotificationsConfig(AppConfig):
     """Push: installations, devices, deliveries, transports, registration API."""
 
     name = "notifications"
-    verbose_name = "Notifications"
+    verbose_name = "Push"
 
     def ready(self) -> None:
         """Register the push queue and its alert rules; give the groups their permissions after each migrate."""

@@ -76,7 +76,7 @@ class PushDeviceAdmin(RecordAdmin):
         """Everything about one device, and why it is as it is."""
         device, now = self._found(request, device_id), timezone.now()
         live = device.status in LIVE
-        recent = PushDelivery.objects.filter(device=device).order_by("-pk")[:RECENT]
+        recent: Any = PushDelivery.objects.filter(device=device).order_by("-pk")[:RECENT]
         seen = permissions.may(request.user, "view", PushDelivery)
         context = {
             **self.admin_site.each_context(request),
@@ -120,7 +120,8 @@ class PushDeviceAdmin(RecordAdmin):
     def unregister_view(self, request: HttpRequest, device_id: int) -> HttpResponse:
         """Send nothing to it any more."""
         device = self._found(request, device_id, needs=staff.UNREGISTER)
-        waiting = PushDelivery.objects.waiting().filter(device=device).count()
+        theirs: Any = PushDelivery.objects.waiting()
+        waiting = theirs.filter(device=device).count()
         form = ReasonForm(request.POST or None)
 
         def act() -> str:

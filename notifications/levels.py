@@ -27,7 +27,10 @@ class Confirmed(Items):
 
     def timed(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """From acceptance to the device's own word."""
-        return rows.annotate(took=durations.Milliseconds(F("accepted_at"), Coalesce("delivered_at", "opened_at")))
+        with_took: QuerySet[Any] = rows.annotate(
+            took=durations.Milliseconds(F("accepted_at"), Coalesce("delivered_at", "opened_at"))
+        )
+        return with_took
 
     def verdict(self, start: datetime, end: datetime, *, now: datetime) -> Case:
         """Heard of in time or not."""

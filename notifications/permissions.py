@@ -60,7 +60,7 @@ def _permission(codename: str, model: type[models.Model], using: str) -> Permiss
     content_type = ContentType.objects.db_manager(using).get_for_model(model)
     words = str(model._meta.verbose_name)
     names = {f"{act}_{model._meta.model_name}": f"Can {act} {words}" for act in ("add", "view")}
-    names |= dict(model._meta.permissions)  # type: ignore[arg-type]
+    names |= dict(model._meta.permissions)
     made, _new = Permission.objects.using(using).get_or_create(
         content_type=content_type, codename=codename, defaults={"name": names[codename]}
     )

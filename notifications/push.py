@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from notifications.models import PushDelivery, PushDevice
 from notifications.sending import content, reach, wishes
-from notifications.sending.content import Invalid
+from notifications.sending.content import Invalid as Invalid
 from queues.engine import enqueue, item, wake
 from queues.engine.states import Priority
 

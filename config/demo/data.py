@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 
-from config.demo import campaigns, measures, shop
+from config.demo import campaigns, measures, pushes, shop
 from queues.desk import permissions
 from queues.email import emails, suppressions
 from queues.email.models import EmailMessage, Suppression
@@ -63,6 +63,7 @@ def load(*, passwords: dict[str, str], now: datetime) -> dict[str, int]:
             "mails to send": fresh(now=now),
             "products": shop.stock(),
             "campaigns": campaigns.load(now=now),
+            "pushes of the past": pushes.load(now=now),
             "measures of the past": measures.load(now=now),
         }
 

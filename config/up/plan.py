@@ -53,7 +53,7 @@ class Plan:
 
         A delivery address of the operator's own is not among them: it may hold a password.
         """
-        mail = ("EMAIL_DELIVERY_URL",) if self.catcher else ()
+        mail = ("EMAIL_DELIVERY_URL", "ALERT_EMAILS") if self.catcher else ()
         stripe = ("STRIPE_API_KEY", "STRIPE_API_BASE", "CHECKOUT_RETURN_URL") if self.fake_stripe else ()
         return ("BASE_URL", *mail, *stripe)
 
@@ -92,6 +92,7 @@ def make(*, environment: Mapping[str, str], var: Path) -> Plan:
     if catcher:
         children["DEMO_CATCHER_PORT"] = str(free_port(near=port + 1))
         children["EMAIL_DELIVERY_URL"] = f"smtp://127.0.0.1:{children['DEMO_CATCHER_PORT']}"
+        children.setdefault("ALERT_EMAILS", "operator@example.com")  # into the demo's own mailbox
     host = "localhost" if is_loopback(bind) or is_any(bind) else bind
     url = children.get("BASE_URL") or f"http://{f'[{host}]' if ':' in host else host}:{port}"
     children["BASE_URL"] = url

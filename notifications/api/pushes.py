@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -20,7 +20,7 @@ from rest_framework.views import APIView
 from notifications import push
 from notifications.api.push_forms import DeliveryAnswer, PushAnswer, PushedAnswer, PushForm
 from notifications.models import PushDelivery
-from notifications.sending import words
+from notifications.sending import content, words
 from queues.desk.api import owned
 from queues.desk.api.email_forms import ProblemAnswer
 from queues.desk.api.problems import Problem
@@ -70,7 +70,7 @@ class Pushes(APIView):
         try:
             with transaction.atomic():
                 made = push.notify(users=users, key=key, now=timezone.now(), **form.wished())
-        except push.Invalid as error:
+        except content.Invalid as error:
             raise serializers.ValidationError({error.field: [error.reason]}) from error
         except push.KeyConflict as error:
             raise Problem("idempotency_key_reused", "It stands for another push; take a new key.") from error
@@ -98,17 +98,15 @@ class Push(APIView):
     )
     def get(self, request: Request, push_id: Any) -> Response:
         """Counts, and a page of deliveries."""
-        rows = PushDelivery.objects.filter(
-            _readable(request.user), push_id=push_id, purpose=PushDelivery.Purpose.NOTIFY
-        )
-        first = rows.order_by("pk").first()
+        rows: Any = PushDelivery.objects.filter(_readable(request.user), push_id=push_id)
+        first: PushDelivery | None = rows.order_by("pk").first()
         if first is None:
             raise Http404
         after, state = _asked(request)
         page = rows.filter(pk__gt=after).annotate(word=words.EXPRESSION).order_by("pk")
         if state:
             page = page.filter(word=state)
-        shown = list(cast(Any, page[: PAGE + 1]))
+        shown: list[PushDelivery] = list(page[: PAGE + 1])
         counts = rows.annotate(word=words.EXPRESSION).order_by().values_list("word").annotate(Count("pk"))
         return Response(
             {
@@ -117,7 +115,7 @@ class Push(APIView):
                 "category": first.kind,
                 "campaign": first.campaign,
                 "counts": dict(counts),
-                "deliveries": DeliveryAnswer(shown[:PAGE], many=True).data,
+                "deliveries": [DeliveryAnswer(each).data for each in shown[:PAGE]],
                 "next": _next(request, push_id, shown, state) if len(shown) > PAGE else None,
             }
         )

@@ -8,6 +8,7 @@ No push service reports delivery to a plain sender, so this word comes from the 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core import signing
@@ -55,11 +56,14 @@ def read(token: str) -> int:
 def acknowledge(*, delivery_id: int, event: str, now: datetime) -> bool:
     """Write down what the device says; safe to repeat, in any order. Returns whether the delivery is still there."""
     with transaction.atomic(using=router.db_for_write(PushDelivery)):
-        rows = PushDelivery.objects.select_for_update(of=("self",)).select_related("device__installation")
-        row = rows.filter(pk=delivery_id).first()
+        rows: Any = PushDelivery.objects.select_for_update(of=("self",))
+        row: PushDelivery | None = rows.select_related("device__installation").filter(pk=delivery_id).first()
         if row is None:
             return False
-        changes = {"delivered_at": Coalesce("delivered_at", now), "accepted_at": Coalesce("accepted_at", now)}
+        changes: dict[str, Any] = {
+            "delivered_at": Coalesce("delivered_at", now),
+            "accepted_at": Coalesce("accepted_at", now),
+        }
         if event == "opened":
             changes["opened_at"] = Coalesce("opened_at", now)
         if all(getattr(row, name) is not None for name in changes):

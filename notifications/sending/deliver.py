@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from django.utils import timezone
@@ -161,7 +161,8 @@ def _device(delivery: PushDelivery, batch: Batch, now: datetime) -> PushDevice:
         if delivery.purpose == Purpose.VERIFY:
             raise _suppressed("device")
         # From now on it is this one's: its acknowledgement and its answers are about the new address.
-        PushDelivery.objects.filter(pk=delivery.pk).update(device=device)
+        now_its: dict[str, Any] = {"device": device}
+        PushDelivery.objects.filter(pk=delivery.pk).update(**now_its)
     return device
 
 

@@ -102,7 +102,8 @@ def _judged(lane: Lane, devices: Sequence[PushDevice], *, now: datetime) -> Judg
 
 def _locked(key: lanes.Key) -> Lane:
     assert transaction.get_connection(router.db_for_write(Lane)).in_atomic_block
-    parts = {"app": key.app, "transport": key.transport, "environment": key.environment, "credential": key.credential}
+    parts: dict[str, Any] = {"app": key.app, "transport": key.transport, "environment": key.environment}
+    parts["credential"] = key.credential
     row, _made = Lane.objects.select_for_update().get_or_create(**parts)
     return row
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from notifications.models import PushDelivery, PushDevice
 from notifications.states import DeviceStatus
@@ -52,5 +53,6 @@ def follow(device: PushDevice | None) -> PushDevice | None:
 
 
 def _tried_lately(suspects: list[int], *, now: datetime) -> set[int]:
-    recent = PushDelivery.objects.filter(device__in=suspects, created_at__gt=now - SUSPECT_EVERY)
+    rows: Any = PushDelivery.objects
+    recent = rows.filter(device__in=suspects, created_at__gt=now - SUSPECT_EVERY)
     return set(recent.exclude(status=Status.CANCELLED).values_list("device", flat=True))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -73,7 +74,8 @@ def _empty(ids: list[int]) -> int:
     with transaction.atomic():
         # again under the lock: staff may have replayed one since
         held = list(_lock(PushDelivery.objects.filter(pk__in=ids, status__in=FINISHED)).values_list("pk", flat=True))
-        return PushDelivery.objects.filter(pk__in=held).update(payload={}, version=F("version") + 1)
+        gone: dict[str, Any] = {"payload": {}, "version": F("version") + 1}
+        return PushDelivery.objects.filter(pk__in=held).update(**gone)
 
 
 def _bury(ids: list[int], *, now: datetime) -> int:

@@ -46,6 +46,15 @@ class Attempt:
     closed: dict[str, datetime]
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What an outcome carries from the hand to `on_dead`."""
+
+    attempt: Attempt
+    answer: Answer
+    at: datetime
+
+
 def judge(attempt: Attempt, answer: Answer, *, now: datetime) -> Done:
     """The ack of a push that was taken. Raises the outcome of one that was not."""
     if answer.verdict == Verdict.STOP:
@@ -69,16 +78,17 @@ def judge(attempt: Attempt, answer: Answer, *, now: datetime) -> Done:
 
 def on_dead(item: QueueItem, outcome: Any) -> Callable[[], None]:
     """Commit with the dead letter: why it failed, and what that says of the device."""
-    attempt, answer, now = getattr(outcome, "push", (None, None, None))
+    heard: Heard | None = outcome.__dict__.get("heard")
     code = str(getattr(outcome, "code", ""))
+    dead = heard is not None and heard.answer.verdict == Verdict.INVALIDATE
+    changes: dict[str, Any] = {"failed_reason": (f"{figures.DEAD_ADDRESS}: {code}" if dead else code)[:100]}
+    if heard is not None:
+        changes["lane_key"] = heard.attempt.lane.short[:200]
 
     def effect() -> None:
-        dead = answer is not None and answer.verdict == Verdict.INVALIDATE
-        reason = f"{figures.DEAD_ADDRESS}: {code}" if dead else code
-        lane = {"lane_key": attempt.lane.short[:200]} if attempt is not None else {}
-        PushDelivery.objects.filter(pk=item.pk).update(failed_reason=reason[:100], **lane)
-        if attempt is not None:
-            _refused(attempt, answer, now=now)
+        PushDelivery.objects.filter(pk=item.pk).update(**changes)
+        if heard is not None:
+            _refused(heard.attempt, heard.answer, now=heard.at)
 
     return effect
 
@@ -122,7 +132,7 @@ def _outcome(attempt: Attempt, answer: Answer, *, now: datetime) -> Outcome:
                 "push.unknown_answer", via=attempt.device.transport, status=answer.status, reason=answer.reason
             )
             outcome = Transient(words or "an answer nobody knows", code=code, retry_after=answer.retry_after)
-    outcome.push = (attempt, answer, now)  # type: ignore[attr-defined]
+    outcome.__dict__["heard"] = Heard(attempt, answer, now)
     return outcome
 
 

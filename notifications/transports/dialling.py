@@ -18,6 +18,7 @@ class Limit:
     until = 0.0
 
     def left(self, timeout: float | None) -> float:
+        """Seconds, at most `timeout`; negative when it is over."""
         left = self.until - time.monotonic()
         if timeout is not None:
             left = min(left, timeout)
@@ -39,6 +40,7 @@ class Dialler(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
+        """To the first of the host's public addresses that answers. Raises what `reach` raises, too."""
         until = time.monotonic() + max(0.0, self._limit.left(timeout))
         failure: Exception = httpcore2.ConnectTimeout("no time was left")
         for address in reach.addresses(host, port, seconds=until - time.monotonic()):

@@ -39,14 +39,15 @@ class Account:
 
     project: str
     thumbprint: str
-    info: Mapping[str, Any] = field(repr=False)
+    credentials: Any = field(repr=False)
+    """google-auth's, without a token: reading its key takes a while, copying it does not."""
 
     def access_token(self, *, now: datetime, refused: str = "") -> str:
         """One that all workers share. Raises Refused or Down."""
         return tokens.get(f"fcm:{self.thumbprint}", KIND, self._fetch, now=now, refused=refused).text
 
     def _fetch(self, now: datetime) -> tokens.Token:
-        credentials = _credentials(self.info)
+        credentials = self.credentials.with_scopes([SCOPE])
         try:
             credentials.refresh(_Request())
         except exceptions.GoogleAuthError as error:
@@ -71,17 +72,13 @@ def account(text: str) -> Account:
     missing = [name for name in NEEDED if not isinstance(info, dict) or not isinstance(info.get(name), str)]
     if missing:
         raise BadCredentials(f"not the key file of a service account: {', '.join(missing)} missing")
+    make: Any = service_account.Credentials.from_service_account_info
     try:
-        _credentials(info)
+        credentials = make(info)
     except (ValueError, exceptions.GoogleAuthError):
         raise BadCredentials("its private key cannot be read") from None
     who = f"{info['client_email']} {info.get('private_key_id', '')} {info['project_id']}"
-    return Account(info["project_id"], keys.thumbprint(who.encode()), info)
-
-
-def _credentials(info: Mapping[str, Any]) -> Any:
-    make: Any = service_account.Credentials.from_service_account_info
-    return make(dict(info), scopes=[SCOPE])
+    return Account(info["project_id"], keys.thumbprint(who.encode()), credentials)
 
 
 class _Request(transport.Request):

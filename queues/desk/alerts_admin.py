@@ -78,7 +78,7 @@ class StateFilter(admin.SimpleListFilter):
 class AlertAdmin(RecordAdmin):
     """Rules that hold, the urgent ones first."""
 
-    list_display = ("badge", "severity_word", "what", "words_short", "since", "lasted", "told")
+    list_display = ("badge", "severity_word", "what", "words_short", "since", "so_long", "told")
     list_display_links = ("what",)
     list_filter = (StateFilter,)
     list_filter_submit = True
@@ -242,15 +242,21 @@ class AlertAdmin(RecordAdmin):
         """When it fired, or was found."""
         return marks.moment(row.firing_at or row.pending_at, now=timezone.now())
 
-    @display(description="lasted")
     def lasted(self, row: Alert) -> str:
         """So long until now, or until it was over."""
         return notice.lasted((row.resolved_at or timezone.now()) - (row.firing_at or row.pending_at))
 
+    @display(description="for")
+    def so_long(self, row: Alert) -> str:
+        """The same, so that it reads without its heading on a small screen."""
+        return f"for {self.lasted(row)}"
+
     @display(description="told")
     def told(self, row: Alert) -> SafeString | str:
         """When last."""
-        return marks.moment(row.last_sent_at, now=timezone.now()) if row.last_sent_at else "nobody yet"
+        if row.last_sent_at is None:
+            return "nobody told"
+        return format_html("told {}", marks.moment(row.last_sent_at, now=timezone.now()))
 
 
 @admin.register(Silence)

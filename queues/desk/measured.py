@@ -37,7 +37,7 @@ def guarded(view: View) -> View:
             raise PermissionDenied
         return view(request, *args, **kwargs)
 
-    return admin.site.admin_view(require_safe(checked))  # type: ignore[no-any-return]
+    return admin.site.admin_view(require_safe(checked))
 
 
 def page(request: HttpRequest, template: str, context: Mapping[str, Any], *, now: datetime) -> HttpResponse:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import batched
 from typing import Any
 
-from django.urls import NoReverseMatch
+from django.db.models import QuerySet
 
 from queues.desk.ledger import LedgerItem
 from queues.engine import registry
@@ -88,7 +88,7 @@ class Redriven:
 
     def _outcomes(self, start: datetime, end: datetime, *, now: datetime) -> Iterator[Outcome]:
         touched = LedgerItem.objects.filter(at__gte=start, at__lt=end, entry__act="redrive").order_by("id")
-        for part in batched(touched.values_list("queue", "item_id", "at").iterator(), AT_ONCE, strict=False):
+        for part in batched(_touched(touched), AT_ONCE, strict=False):
             runs: dict[tuple[str, int], list[Any]] = defaultdict(list)
             ended = Attempt.objects.filter(
                 queue__in={queue for queue, _, _ in part},
@@ -114,9 +114,15 @@ class Redriven:
         return Outcome(queue, item, at, "")
 
 
+def _touched(rows: QuerySet[LedgerItem]) -> Iterator[tuple[str, int, datetime]]:
+    for queue, item, at in rows.values_list("queue", "item_id", "at").iterator():
+        if at is not None:
+            yield queue, item, at
+
+
 def _url(each: Outcome) -> str:
     try:
-        model = registry.get(each.queue).model
-        return timed.changed(model(pk=each.item_id))
-    except (LookupError, NoReverseMatch):
+        model: Any = registry.get(each.queue).model
+    except LookupError:
         return ""
+    return timed.changed(model(pk=each.item_id))

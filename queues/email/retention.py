@@ -23,7 +23,8 @@ from queues.engine import registry, revisions, transitions
 from queues.engine.item import QueueItem
 from queues.engine.states import FINISHED
 
-BATCH = 500
+BATCH = 200
+"""Rows of one transaction: a third of the 100 ms that it may hold its locks."""
 SCAN = 5000
 """Rows looked at in one query; few of them may be old enough."""
 FILES_GRACE = timedelta(days=1)

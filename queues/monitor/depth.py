@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Max, Min, QuerySet
 
-from queues.engine import registry
+from queues.engine import pruning, registry
 from queues.engine.registry import Queue
 from queues.engine.states import WAITING, Priority, Status
 from queues.monitor import objective
@@ -16,7 +16,6 @@ from queues.monitor.models import QueueMinute
 CAP = 100_000
 """A backlog is counted up to that; so that a minute's look at a million rows costs what one at this many does."""
 KEPT = timedelta(days=35)
-AT_ONCE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +94,4 @@ def now_and_before(queue: str) -> tuple[QueueMinute | None, datetime | None]:
 
 def clean(*, now: datetime) -> int:
     """Delete old samples, a few at once."""
-    gone = 0
-    while True:
-        old = QueueMinute.objects.filter(minute__lt=now - KEPT).order_by("minute").values_list("pk", flat=True)
-        deleted = QueueMinute.objects.filter(pk__in=list(old[:AT_ONCE])).delete()[0]
-        gone += deleted
-        if deleted < AT_ONCE:
-            return gone
+    return pruning.prune(QueueMinute.objects.filter(minute__lt=now - KEPT))

@@ -42,7 +42,10 @@ def _old(before: datetime) -> Case:
 
 def minutes(rows: QuerySet[Any]) -> Iterable[datetime]:
     """The minutes in which these were due."""
-    return rows.order_by().annotate(minute=TruncMinute("due")).values_list("minute", flat=True).distinct()
+    found: Iterable[datetime] = (
+        rows.order_by().annotate(minute=TruncMinute("due")).values_list("minute", flat=True).distinct()
+    )
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +67,10 @@ class Items(Timed):
             .values("took")[:1]
         )
         again = When(runs__gt=F("attempts"), then=Coalesce(Subquery(first), took))
-        return rows.annotate(
+        with_took: QuerySet[Any] = rows.annotate(
             took=Case(again, default=took), cancelled=durations.Milliseconds(F("due"), F("cancelled_at"))
         )
+        return with_took
 
     def verdict(self, start: datetime, end: datetime, *, now: datetime) -> Case:
         """See above."""
@@ -136,7 +140,8 @@ class Delivered(Items):
 
     def timed(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """From acceptance to delivery."""
-        return rows.annotate(took=durations.Milliseconds(F("succeeded_at"), F("delivered_at")))
+        with_took: QuerySet[Any] = rows.annotate(took=durations.Milliseconds(F("succeeded_at"), F("delivered_at")))
+        return with_took
 
     def late(self, since: datetime, until: datetime) -> Iterable[datetime]:
         """Minutes of mails that were reported on."""
@@ -158,7 +163,8 @@ class Due(Items):
 
     def timed(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """It does not matter."""
-        return rows.annotate(took=Value(None, FloatField()))
+        with_took: QuerySet[Any] = rows.annotate(took=Value(None, FloatField()))
+        return with_took
 
     def verdict(self, start: datetime, end: datetime, *, now: datetime) -> Case:
         """Each is one."""
@@ -182,7 +188,8 @@ class Runs(Timed):
 
     def timed(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """As it was noted."""
-        return rows.filter(queue=self.queue).annotate(took=F("duration_ms") * 1.0)
+        with_took: QuerySet[Any] = rows.filter(queue=self.queue).annotate(took=F("duration_ms") * 1.0)
+        return with_took
 
     def verdict(self, start: datetime, end: datetime, *, now: datetime) -> Case:
         """By how the run ended."""

@@ -97,6 +97,7 @@ RULES = (
         title="Workers are silent",
         severity=Severity.PAGE,
         look=silent,
+        holds=timedelta(seconds=20),  # the first beat after a start of the whole
         without_workers=True,
         clears=timedelta(0),
         advice="Look at the machine: does `manage.py work` run? Its supervisor starts silent workers again by itself,"
@@ -108,6 +109,7 @@ RULES = (
         title="Recurring work does not run",
         severity=Severity.PAGE,
         look=missed,
+        holds=timedelta(minutes=2),  # after a start of the whole the clock catches up
         without_workers=True,
         advice="If the workers are silent, begin there. Otherwise all of them are busy with long tasks, or the clock"
         " stands: `manage.py sync_schedules` and a restart of `manage.py work` put it right.",

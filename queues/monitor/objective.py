@@ -44,10 +44,13 @@ class Spender:
 class Source(Protocol):
     """Where an objective's rows come from."""
 
-    settles: timedelta
-    """A minute says nothing new once it is that long over, but for what is late."""
-    early: bool
-    """Whether a minute is worth counting before it has settled."""
+    @property
+    def settles(self) -> timedelta:
+        """A minute says nothing new once it is that long over, but for what is late."""
+
+    @property
+    def early(self) -> bool:
+        """Whether a minute is worth counting before it has settled."""
 
     def count(self, start: datetime, end: datetime, *, now: datetime) -> Mapping[datetime, Tally]:
         """The minutes from `start` up to `end` that have any rows, as known at `now`."""

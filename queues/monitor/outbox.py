@@ -57,15 +57,16 @@ def test(*, now: datetime) -> list[AlertDelivery]:
 
 def deliver(*, now: datetime, only: Sequence[int] | None = None) -> int:
     """Send what is due; returns how many were sent. Safe for any number of senders at once."""
-    begun, sent, pk = time.monotonic(), 0, 0
+    begun, sent, last = time.monotonic(), 0, 0
     due = AlertDelivery.objects.filter(_free(now), next_try_at__lte=now).order_by("pk")
     if only is not None:
         due = due.filter(pk__in=only)
     # One after the other: what fails may add a row for the other channel, which is then sent in the same run.
     while time.monotonic() - begun < BUDGET_SECONDS:
-        pk = due.filter(pk__gt=pk).values_list("pk", flat=True).first()
+        pk = due.filter(pk__gt=last).values_list("pk", flat=True).first()
         if pk is None:
             break
+        last = pk
         # Held before anything is sent: of two senders one gets it.
         if AlertDelivery.objects.filter(_free(now), pk=pk, next_try_at__lte=now).update(
             held_until=now + HELD, tries=F("tries") + 1

@@ -14,7 +14,7 @@ from queues.engine.registry import Queue
 from queues.engine.states import WAITING, Priority, Status
 from queues.monitor import objective
 from queues.monitor.models import Severity, SloHour, SloMinute
-from queues.monitor.rules import Finding, Rule
+from queues.monitor.rules import MINUTE, Finding, Rule
 
 BEHIND = timedelta(minutes=5)
 """Five times the longest that a healthy queue lets anything due wait (the clock comes every minute)."""
@@ -159,6 +159,7 @@ RULES = (
         title="Due work waits too long",
         severity=Severity.PAGE,
         look=behind,
+        holds=MINUTE,  # after a pause of the workers what waited is worked off within moments
         advice="Look at the workers' heartbeats, at the breaker of the transport, and at the limit of the queue: one of"
         " the three holds it. An item's page names the cause of its waiting.",
     ),

@@ -101,7 +101,8 @@ def _summed(model: Any, wanted: Mapping[timedelta, Q]) -> Iterable[tuple[str, ti
     rows: Iterable[Any] = model.objects.filter(any_of).values("objective").order_by().annotate(**parts)
     for row in rows:
         for place, (length, _) in places:
-            yield row["objective"], length, Counted(*(row[f"{name}_{place}"] or 0 for name in NUMBERS))
+            good, bad, excluded, paused = (row[f"{name}_{place}"] or 0 for name in NUMBERS)
+            yield row["objective"], length, Counted(good, bad, excluded, paused)
 
 
 def over(key: str, *, start: datetime, end: datetime) -> Counted:

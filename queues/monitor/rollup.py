@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError, router, transaction
 from django.db.models import F
 
-from queues.engine import log
+from queues.engine import log, pruning
 from queues.monitor import histogram, objective
 from queues.monitor.models import SloHour, SloMinute, StaleMinute, Watermark
 from queues.monitor.objective import HOUR, MINUTE, Objective, Tally
@@ -37,8 +37,6 @@ BUDGET_SECONDS = 40.0
 """Of one run, below the task's time-out."""
 MINUTES_KEPT = timedelta(days=35)
 HOURS_KEPT = timedelta(days=400)
-AT_ONCE = 2000
-"""Rows one statement of the retention deletes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +201,5 @@ def _sum(each: Objective, hour: datetime) -> None:
 
 def clean(*, now: datetime) -> int:
     """Delete minutes and hours past their time, a few at once, so that nobody waits."""
-    gone = 0
-    for model, column, kept in ((SloMinute, "minute", MINUTES_KEPT), (SloHour, "hour", HOURS_KEPT)):
-        while True:
-            old = model.objects.filter(**{f"{column}__lt": now - kept}).order_by(column)[:AT_ONCE]
-            deleted = model.objects.filter(pk__in=list(old.values_list("pk", flat=True))).delete()[0]
-            gone += deleted
-            if deleted < AT_ONCE:
-                break
-    return gone
+    minutes = pruning.prune(SloMinute.objects.filter(minute__lt=now - MINUTES_KEPT))
+    return minutes + pruning.prune(SloHour.objects.filter(hour__lt=now - HOURS_KEPT))

@@ -75,12 +75,14 @@ class Timed:
     def judged(self, start: datetime, end: datetime, *, now: datetime) -> QuerySet[Any]:
         """The rows due in that time, each with `due`, `took` (milliseconds) and `verdict`."""
         rows: QuerySet[Any] = self.model._default_manager.alias().annotate(due=self.due)
-        rows = rows.filter(self.where, due__gte=start, due__lt=end)
-        return self.timed(rows).annotate(verdict=self.verdict(start, end, now=now))
+        rows = self.timed(rows.filter(self.where, due__gte=start, due__lt=end))
+        judged: QuerySet[Any] = rows.annotate(verdict=self.verdict(start, end, now=now))
+        return judged
 
     def timed(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """With `took`."""
-        return rows.annotate(took=durations.Milliseconds(F("due"), F(self.done)))
+        with_took: QuerySet[Any] = rows.annotate(took=durations.Milliseconds(F("due"), F(self.done)))
+        return with_took
 
     def verdict(self, start: datetime, end: datetime, *, now: datetime) -> Case:
         """The first that fits; "" is not decided yet."""

@@ -27,7 +27,8 @@ PAYLOADS_DAYS = 30
 ROWS_DAYS = 90
 """Both since the event reached its final state; settings RETENTION_BODIES_DAYS and RETENTION_ROWS_DAYS win."""
 RUNS_AFTER_ROWS = timedelta(days=30)
-BATCH = 500
+BATCH = 200
+"""Rows of one transaction: a third of the 100 ms that it may hold its locks."""
 SCAN = 5000
 """Rows looked at in one query."""
 

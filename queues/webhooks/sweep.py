@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q, QuerySet, Sum
 
 from queues.engine import log, wake
 from queues.engine.outcomes import Transient
@@ -32,6 +32,7 @@ LISTED_FOR = timedelta(days=30)
 """https://docs.stripe.com/api/events/list"""
 THIN_OVERLAP = timedelta(minutes=10)
 """A v2 list is read from a time on: some of it again, for events that were listed late."""
+OWN = (Listing().name, Listing(path=listings.V2).name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,8 @@ def sweep(*, now: datetime, anew: bool = False) -> Found:
         wake.soon(inbox.QUEUE)
     if trouble is not None:
         raise trouble
+    # Accounts that left have no list any more. What is left says by its oldest `swept_at` that the sweep works.
+    _cursors().filter(swept_at__lt=now).exclude(listing__in=OWN).delete()
     return found
 
 
@@ -90,7 +93,7 @@ def coverage(*, now: datetime) -> Coverage:
 def _read(listing: Listing, *, now: datetime, anew: bool) -> Found:
     """One list. Refused are: a key that may not see it, an account that left, an API without it."""
     try:
-        cursor = None if anew else SweepCursor.objects.filter(provider=inbox.PROVIDER, listing=listing.name).first()
+        cursor = None if anew else _cursors().filter(listing=listing.name).first()
         if cursor is not None and cursor.occurred_at > now - LISTED_FOR:
             if listing.thin:
                 return _since_time(listing, cursor, now=now)
@@ -103,7 +106,12 @@ def _read(listing: Listing, *, now: datetime, anew: bool) -> Found:
         if listing == Listing():
             raise
         logger.warning("sweep.list_refused", listing=listing.name, words=error.words)
+        _cursors().filter(listing=listing.name).delete()
         return Found(unread=1)
+
+
+def _cursors() -> QuerySet[SweepCursor]:
+    return SweepCursor.objects.filter(provider=inbox.PROVIDER)
 
 
 def _since_event(listing: Listing, cursor: SweepCursor, *, now: datetime) -> Found:

@@ -15,12 +15,13 @@ from analytics import fuse
 from analytics.models import Campaign
 from analytics.panels.page import PANELS
 from queues.desk import tokens
-from tests.analytics.world import NOW, campaign, event, give, person, tell
+from tests.analytics.world import NOW, UNIT, campaign, event, give, person, tell
 
 pytestmark = pytest.mark.django_db
 
 SECRET = 711
-"""Impressions of the campaign: no stranger's answer may hold them, or its name."""
+"""What the campaign spent: no stranger's answer may hold it, in euros or micros, or its name."""
+SPENT = re.compile(rf"(?<![\w-]){SECRET}(0{{6}})?(?![\w-])")  # not within a random id
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,7 @@ def people() -> dict[str, User | None]:
 def secret(people: dict[str, Any]) -> Campaign:
     of = campaign(people["owner"], name="Hush-hush")
     of.members.add(people["member"], people["gone"])
-    tell(of, *[event(of) for _ in range(SECRET)])
+    tell(of, event(of, cost_micros=SECRET * UNIT))
     of.members.remove(people["gone"])
     return of
 
@@ -93,9 +94,10 @@ def test_the_matrix(people: dict[str, Any], secret: Campaign, who: str):
         answer = client.get(address)
         if who in MAY:
             assert answer.status_code == 200, (name, answer.content[:500])
+            assert SPENT.search(answer.text) or "spend" not in name, "else nothing is shown by its absence below"
             continue
         assert b"Hush" not in answer.content
-        assert not re.search(rf"(?<![\w-]){SECRET}(?![\w-])".encode(), answer.content)  # not within a random id
+        assert not SPENT.search(answer.text)
         if who == "anonymous":
             expected = 401 if address.startswith("/api/") else 302
             assert answer.status_code == expected, name

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from payments.models import Order, Problem
 from queues.desk.ledger import LedgerEntry
+from tests.accessible import COLOURS, violations
 from tests.fake_stripe import FakeStripe
 from tests.payments.conftest import Buy, tell
 from tests.queues.desk.people import person
@@ -79,3 +80,29 @@ def test_nothing_overflows(
     ):
         page.goto(address)
         assert not wider_than_screen(page), address
+
+
+def test_everybody_can_use_the_pages(page: Any, stripe: FakeStripe, buy: Buy, log_in: Callable[[Any], Any]):
+    order = buy("ticket", 2)
+    intent = stripe.act("pay", order.session_id)["payment_intent"]
+    stripe.act("create_refund", {"payment_intent": intent, "amount": 500})
+    late = buy()
+    Order.objects.filter(pk=late.pk).update(status="expired", expired_at=timezone.now())
+    stripe.act("pay", late.session_id)
+    tell(stripe.events())
+    log_in(person("administrator"))
+    for address, width in (
+        ("/admin/", 1440),
+        ("/admin/payments/order/", 1440),
+        (f"/admin/payments/order/{order.pk}/change/", 360),
+        (f"/admin/payments/order/{order.pk}/refund/", 1440),
+        (f"/admin/payments/problem/{Problem.objects.get().pk}/resolve/", 360),
+        ("/admin/payments/problem/", 360),
+        ("/admin/payments/product/add/", 1440),
+    ):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.emulate_media(color_scheme="light")
+        page.goto(address)
+        assert violations(page) == [], address
+        page.emulate_media(color_scheme="dark")
+        assert violations(page, rules=COLOURS) == [], address

@@ -16,6 +16,7 @@ from config.demo import shop
 from config.demo.stripe.account import Account, ApiError
 from config.up.plan import FAKE_STRIPE_KEY
 from payments.models import Order, Refund
+from tests.accessible import violations
 from tests.payments.delivery import drain
 
 pytestmark = [pytest.mark.once]
@@ -37,8 +38,11 @@ def demo(live_server: Any, settings: Settings, tmp_path: Path) -> User:
 def test_buy_pay_refund_dispute(page: Any, demo: User, log_in: Callable[[Any], Any]):
     page.set_viewport_size({"width": 360, "height": 740})
     log_in(demo).goto("/demo/shop/")
+    assert violations(page) == []
     page.get_by_role("listitem").filter(has_text="Night of the Strings").get_by_role("button", name="Buy").click()
     page.get_by_role("heading", name="Pay 25.00 EUR").wait_for()
+    page.emulate_media(color_scheme="dark")
+    assert violations(page) == []
     page.get_by_role("button", name="Try a card that is declined").click()
     page.get_by_role("button", name="Pay by card").click()
     page.get_by_text("Thank you.").wait_for()
@@ -62,6 +66,7 @@ def test_buy_pay_refund_dispute(page: Any, demo: User, log_in: Callable[[Any], A
     page.get_by_text("charge.dispute.closed (200)").wait_for()
     page.get_by_role("button", name="Send the last twenty again").click()
     page.get_by_text("nothing may change by it").wait_for()
+    assert violations(page) == []
     drain()
     order.refresh_from_db()
     assert (order.status, order.amount_refunded, Refund.objects.count()) == ("partially_refunded", 833, 1)

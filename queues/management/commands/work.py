@@ -30,11 +30,19 @@ class Command(BaseCommand):
             help="kill what has not ended that long after SIGTERM (60)",
         )
 
-    def handle(self, *, beat: float, silence: float, ending: float, **options: Any) -> None:
+        parser.add_argument(
+            "--watch",
+            type=float,
+            default=watchman.FIRST_SECONDS,
+            metavar="SECONDS",
+            help="look at the alerts that need no workers so long after the start (%(default)g), then every 15 s",
+        )
+
+    def handle(self, *, beat: float, silence: float, ending: float, watch: float, **options: Any) -> None:
         if not 0 < 2 * beat <= silence:
             raise CommandError("--silence must be at least twice --beat, and both more than 0")
         try:
-            with watchman.on_duty():
+            with watchman.on_duty(first=watch):
                 Supervisor(beat=beat, silence=silence, ending=ending).run()
         except AlreadyRunning as error:
             raise CommandError(str(error)) from error

@@ -59,13 +59,20 @@ def browser_carrier() -> Iterator[webpush.WebPush]:
     carrier.close()
 
 
-@pytest.fixture
-def google_server(_loopback: None, settings: Settings) -> Iterator[GoogleServer]:
-    """Google, and our settings for it."""
+@pytest.fixture(scope="session")
+def _google() -> Iterator[GoogleServer]:
+    """One for the run: reading its account's key takes a while."""
     with GoogleServer() as server:
-        settings.FCM_CREDENTIALS = server.credentials
-        settings.FCM_API_BASE = server.url
         yield server
+
+
+@pytest.fixture
+def google_server(_google: GoogleServer, _loopback: None, settings: Settings) -> GoogleServer:
+    """Google, and our settings for it."""
+    _google.reset()
+    settings.FCM_CREDENTIALS = _google.credentials
+    settings.FCM_API_BASE = _google.url
+    return _google
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import googleapiclient  # type: ignore[import-untyped]
 
@@ -43,7 +43,7 @@ def _faults(value: Any, rule: dict[str, Any], path: str) -> list[str]:
         return [f"{path}: not one of the enumeration"]
     found: list[str] = []
     if kind == "array":
-        for number, each in enumerate(value):
+        for number, each in enumerate(cast("list[Any]", value)):
             found += _faults(each, rule["items"], f"{path}[{number}]")
         return found
     if kind != "object":

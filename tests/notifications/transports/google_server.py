@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -35,13 +35,18 @@ class GoogleServer(PlainServer):
 
     def __init__(self) -> None:
         super().__init__(self._tell)
+        self._numbers = itertools.count(1)
+        self.reset()
+
+    def reset(self) -> None:
+        """As on the first day."""
+        self.requests.clear()
         self.issued: set[str] = set()
         self.grants = 0
         self.grant: Callable[[], Told] | None = None
         self.send: Callable[[dict[str, Any]], Told] = lambda _: Told(200, b'{"name": "projects/p/messages/1"}')
-        self._numbers = itertools.count(1)
 
-    @property
+    @cached_property
     def credentials(self) -> str:
         """The key file, as FCM_CREDENTIALS."""
         pem = key().private_bytes(

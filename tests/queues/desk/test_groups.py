@@ -236,7 +236,7 @@ class TestVerdicts:
         watcher = Actor.of(person("customer"))
         with pytest.raises(PermissionDenied):
             groups.say(group_id=row.pk, verdict="resolve", actor=watcher, reason="x", now=timezone.now())
-        assert not LedgerEntry.objects.exists()
+        assert [entry.act for entry in LedgerEntry.objects.all()] == ["refused resolve"], "the page's attempt"
 
     def test_an_unknown_verdict_is_404(self, operator: Client):
         row = group(1)

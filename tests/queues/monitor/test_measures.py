@@ -13,6 +13,7 @@ from django_q.models import Schedule, Task
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics import stats
 from queues import tasks
 from queues.desk import operations
 from queues.desk.operations import Actor
@@ -23,7 +24,7 @@ from queues.engine.attempts import Attempt
 from queues.engine.failure_groups import FailureGroup
 from queues.engine.states import Status
 from queues.monitor import histogram, objective, recovery, rollup, schedules, sizes
-from queues.monitor.models import PauseSpan, Recovery, ScheduleState, SloMinute
+from queues.monitor.models import PauseSpan, Recovery, ScheduleState, SloMinute, StaleMinute
 from tests.queues.desk.people import mail, person
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -166,6 +167,21 @@ class TestRedrives:
 
 
 @pytest.mark.django_db
+def test_analytics_counts_that_are_written_late_are_counted():
+    """A process whose database was away writes its minutes when it is back."""
+    now = datetime.now(UTC)
+    stats.flush(at_once=True)
+    rollup.run(now=now, only=["analytics.succeeded"])
+    then = objective.minute_of(now - 20 * MINUTE)
+    stats.count("kpi", "ok", now=then, milliseconds=30)
+    stats.count("kpi", "ok", now=now, milliseconds=30)
+    stats.flush(at_once=True)
+    assert {(row.objective, row.minute) for row in StaleMinute.objects.all()} == {(key, then) for key in stats.LEVELS}
+    rollup.run(now=now + MINUTE, only=["analytics.succeeded"])
+    assert SloMinute.objects.get(minute=then).good == 1
+
+
+@pytest.mark.django_db
 class TestRuns:
     """Throughput and what retries bring."""
 
@@ -208,7 +224,8 @@ class TestSchedules:
             schedules.ran(name="redrive: measure", started_at=at, stopped_at=at, succeeded=True, words="")
         assert ScheduleState.objects.get().missed == missed
 
-    def test_measuring_is_one_task(self):
+    def test_measuring_is_one_task(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(rollup, "FIRST_LOOK", timedelta(hours=1))
         mail(Status.SUCCEEDED, created_at=NOW, succeeded_at=NOW + SECOND)
         counted = tasks.measure()
         assert set(counted) >= {each.key for each in objective.promised()}
@@ -250,7 +267,7 @@ class TestPlans:
         source: Any = objective.get("email.accepted").source
         rows = source.late_rows(NOW - MINUTE, NOW)
         plan = self.explained(rows)
-        assert "attempt_started" in plan
+        assert connection.vendor == "postgresql" or "attempt_started" in plan
         assert "first_due" not in plan, "an open range of the past would be read from its beginning"
 
     def table(self, key: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from config import objectives
 from queues.monitor import histogram, objective, rollup
 from queues.monitor.models import SloHour, SloMinute
 from tests.queues.monitor import histories
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.django_db
 START = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
 LENGTH = timedelta(hours=16)
 NOW = START + LENGTH + timedelta(seconds=37)
+LATENT = ("email.accepted", "email.quick", "webhook.handled", "push.accepted", "checkout.fast")
 VERDICTS = ("good", "bad", "excluded", "paused")
 
 
@@ -37,7 +39,7 @@ def counted(model: Any, column: str) -> dict[tuple[str, datetime], Counter[str]]
     """The stored rows in the oracle's shape."""
     return {
         (row.objective, getattr(row, column)): Counter({name: n for name in VERDICTS if (n := getattr(row, name))})
-        for row in model.objects.exclude(objective__endswith=".runs").exclude(objective__endswith=".retries")
+        for row in model.objects.filter(objective__in=[each.key for each in objectives.OBJECTIVES])
     }
 
 
@@ -52,7 +54,7 @@ def countable(known: Known) -> dict[tuple[str, datetime], Counter[str]]:
     return found
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_every_objective_is_counted_to_the_last_event(seed: int):
     known = history(seed)
     rollup.run(now=NOW)
@@ -68,10 +70,10 @@ def test_every_objective_is_counted_to_the_last_event(seed: int):
 
 
 def test_percentiles_are_off_by_two_percent_at_most():
-    known = history(4, number=600)
-    rollup.run(now=NOW)
+    known = history(4, number=300)
+    rollup.run(now=NOW, only=LATENT)
     looked = 0
-    for key in ("email.accepted", "email.quick", "webhook.handled", "push.accepted", "checkout.fast"):
+    for key in LATENT:
         merged = histogram.merged(row.histogram for row in SloHour.objects.filter(objective=key))
         raw = sorted(known.latencies[key])
         for share in (0.5, 0.9, 0.95, 0.99):

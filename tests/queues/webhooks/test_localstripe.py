@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 from tests.queues.webhooks import deliveries
 from tests.queues.webhooks.web import Web
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.once]
 
 HOME = ROOT / "var" / "peers" / "localstripe"
 VERSION = "localstripe==1.15.10"

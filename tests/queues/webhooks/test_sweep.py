@@ -208,6 +208,10 @@ def test_connected_accounts_are_read_where_it_is_wanted(stub: Stub, settings: Se
     assert SweepCursor.objects.count() == 3
     assert sweep.sweep(now=timezone.now()) == sweep.Found()
     assert str(sweep.coverage(now=timezone.now())) == "8 of 8 events of the last 30 days held"
+    del stub.accounts["acct_2"]
+    now = timezone.now()
+    sweep.sweep(now=now)
+    assert set(SweepCursor.objects.values_list("listing", "swept_at")) == {("v1", now), ("v1 acct_1", now)}
 
 
 def test_a_list_that_is_refused_or_away_keeps_no_other_from_being_read(stub: Stub, settings: Settings):
