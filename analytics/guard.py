@@ -170,7 +170,8 @@ def _one(round_: _Round, ask: Ask, as_of: datetime, rehearsed: str, *, own: bool
         if _away(error, round_.using):
             raise
         if limits.gave_up(error):
-            if not round_.patient or seconds < each * FAIR:  # the others took its time, which is no fault of its own
+            robbed = ask is not round_.asks[0] and seconds < each * FAIR  # by those before it
+            if not round_.patient or robbed:
                 return Later()
             code = "query_timeout"
             FUSE.failed(ask.panel.name)

@@ -162,21 +162,23 @@ def _raw(campaign: Campaign, first: date, last: date) -> dict[Place, Sums]:
     )
     found: list[tuple[Place, Sums]] = []
     with connections[using].cursor() as cursor:
-        for dimension in ("", *buckets.DIMENSIONS):
-            cursor.execute(_counting(vendor, seconds, dimension, source.source), [spans, campaign.pk])
-            for text, value, *sums in cursor.fetchall():
-                day = date.fromisoformat(text)
+        for sql in _counting(vendor, seconds, source.source):
+            cursor.execute(sql, [spans, campaign.pk])
+            for place, text, value, *sums in cursor.fetchall():
+                day, dimension = date.fromisoformat(text), ("", *buckets.DIMENSIONS)[place]
                 if dimension:
-                    place = Place(campaign.pk, None, day, dimension, str(value or ""))
+                    key = Place(campaign.pk, None, day, dimension, value)
                 else:
-                    place = Place(campaign.pk, datetime.fromtimestamp(int(value) * seconds, tz=UTC), day)
-                found.append((place, [int(each or 0) for each in sums]))
+                    key = Place(campaign.pk, datetime.fromtimestamp(int(value) * seconds, tz=UTC), day)
+                found.append((key, [int(each or 0) for each in sums]))
     return buckets.total(found)
 
 
-def _counting(vendor: str, seconds: int, dimension: str, days: str) -> str:
-    """By hand: grouped through the ORM, SQLite would call Python for every event. Day after day by the index; SQLite
-    knows no time zones, so it is told when each day begins.
+def _counting(vendor: str, seconds: int, days: str) -> list[str]:
+    """The questions, whose rows are: place in `DIMENSIONS` (from 1, 0 is the hours), day, value as text, sums.
+
+    By hand: grouped through the ORM, SQLite would call Python for every event. Day after day by the index; SQLite
+    knows no time zones, so it is told when each day begins. PostgreSQL reads each event once for all groupings.
     """
     epoch = "date_part('epoch', occurred_at)" if vendor == "postgresql" else "strftime('%%s', occurred_at)"
     bucket = f"CAST(floor({epoch} / {seconds}) AS bigint)" if vendor == "postgresql" else f"{epoch} / {seconds}"
@@ -197,11 +199,22 @@ def _counting(vendor: str, seconds: int, dimension: str, days: str) -> str:
         "dropped": "CASE WHEN drop_reason <> '' THEN 1 END",
     }
     sums = ", ".join(f"sum({parts[name]})" for name in MEASURES)
-    value = {"": bucket, "creative": "creative_id"}.get(dimension, dimension)
-    return (
-        f"SELECT v.day, {value}, {sums} FROM {days} CROSS JOIN {Event._meta.db_table} e "  # noqa: S608
-        "WHERE e.campaign_id = %s AND e.occurred_at >= v.begins AND e.occurred_at < v.ends GROUP BY 1, 2"
+    values = [f"({bucket})", "creative_id", *buckets.DIMENSIONS[1:]]
+    where = (
+        f"FROM {days} CROSS JOIN {Event._meta.db_table} e "
+        "WHERE e.campaign_id = %s AND e.occurred_at >= v.begins AND e.occurred_at < v.ends"
     )
+    if vendor != "postgresql":
+        return [
+            f"SELECT {place}, v.day, CAST(coalesce({value}, '') AS text), {sums} {where} GROUP BY 2, 3"
+            for place, value in enumerate(values)
+        ]
+    # The value that a row is grouped by is the one whose bit is not set.
+    bits = [f"WHEN grouping({value}) = 0 THEN {{}}" for value in values]
+    which = " ".join(bit.format(place) for place, bit in enumerate(bits))
+    text = " ".join(bit.format(f"coalesce({value}::text, '')") for value, bit in zip(values, bits, strict=True))
+    sets = ", ".join(f"(v.day, {value})" for value in values)
+    return [f"SELECT CASE {which} END, v.day, CASE {text} END, {sums} {where} GROUP BY GROUPING SETS ({sets})"]
 
 
 def _summed(campaign: Campaign, first: date, last: date) -> dict[Place, Sums]:

@@ -66,4 +66,4 @@ def _remove(campaign: Campaign, keep_from: date, batch: int) -> int:
 
 def _delete(rows: models.QuerySet[Event]) -> int:
     """Without looking for what refers to an event: nothing does."""
-    return int(rows._raw_delete(rows.db))  # type: ignore[attr-defined]
+    return int(rows._raw_delete(rows.db))

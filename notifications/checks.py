@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
-from notifications.transports import google, keys, reach
+from notifications.transports import google, keys
+from queues.engine import reach
 
 APNS = ("APNS_KEY", "APNS_KEY_ID", "APNS_TEAM_ID", "APNS_TOPIC")
 TEN = re.compile(r"[A-Z0-9]{10}")

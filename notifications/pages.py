@@ -42,7 +42,7 @@ EARLIER = timedelta(days=30)
 @require_safe
 def devices(request: HttpRequest) -> HttpResponse:
     """The page."""
-    return _page(request, preferences.current(request.user), {})
+    return _page(request, preferences.current(_user(request)), {})
 
 
 @login_required
@@ -61,7 +61,7 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def choose(request: HttpRequest) -> HttpResponse:
     """Keep what the user wants; what cannot be kept is shown again with what is wrong."""
-    names = preferences.current(request.user).categories
+    names = preferences.current(_user(request)).categories
     wanted = request.POST.getlist("category")
     errors: dict[str, str] = {}
     choice = Choice(
@@ -73,7 +73,7 @@ def choose(request: HttpRequest) -> HttpResponse:
     )
     try:
         if not errors:
-            preferences.choose(user=request.user, choice=choice)
+            preferences.choose(user=_user(request), choice=choice)
     except preferences.Refused as refused:
         errors.update(refused.errors)
     if errors:
@@ -106,8 +106,12 @@ def _page(request: HttpRequest, choice: Choice, errors: Mapping[str, str], *, st
     return render(request, "devices/list.html", context, status=status)
 
 
+def _user(request: HttpRequest) -> User:
+    return cast(User, request.user)  # the pages are behind `login_required`
+
+
 def _own(request: HttpRequest) -> QuerySet[PushDevice]:
-    return PushDevice.objects.filter(installation__user=cast(User, request.user)).select_related("installation")
+    return PushDevice.objects.filter(installation__user=_user(request)).select_related("installation")
 
 
 def _time(request: HttpRequest, name: str, errors: dict[str, str]) -> time | None:

@@ -11,7 +11,7 @@ from datetime import time
 from zoneinfo import available_timezones
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from notifications.models import Preference, PushDelivery
@@ -40,7 +40,7 @@ class Choice:
     time_zone: str = "UTC"
 
 
-def current(user: AbstractBaseUser) -> Choice:
+def current(user: User) -> Choice:
     """The user's choice now, with every category there is to choose from."""
     rows = {row.category: row for row in Preference.objects.filter(user_id=user.pk)}
     common = rows.pop(EVERYTHING, Preference())
@@ -55,7 +55,7 @@ def current(user: AbstractBaseUser) -> Choice:
     )
 
 
-def choose(*, user: AbstractBaseUser, choice: Choice) -> None:
+def choose(*, user: User, choice: Choice) -> None:
     """Keep it, all or nothing. Raises Refused."""
     _check(user, choice)
     common = {
@@ -70,7 +70,7 @@ def choose(*, user: AbstractBaseUser, choice: Choice) -> None:
             Preference.objects.update_or_create(user_id=user.pk, category=name, defaults={"wanted": wanted})
 
 
-def _check(user: AbstractBaseUser, choice: Choice) -> None:
+def _check(user: User, choice: Choice) -> None:
     errors: dict[str, str] = {}
     if (choice.quiet_from is None) != (choice.quiet_until is None):
         errors["quiet"] = "Quiet hours need a beginning and an end."

@@ -50,6 +50,16 @@ KEY_HEADER = OpenApiParameter(
     "characters. Keys of different users do not meet.",
 )
 
+RATE_HEADERS = [
+    OpenApiParameter(name, str, OpenApiParameter.HEADER, response=[201, 429], description=words)
+    for name, words in (
+        ("RateLimit-Limit", "Of the nearer of the two limits: how many in its window"),
+        ("RateLimit-Remaining", "How many of them are left"),
+        ("RateLimit-Reset", "Seconds until there are more"),
+        ("RateLimit-Policy", "Both limits: `10;w=3600, 20;w=3600`"),
+    )
+]
+
 
 class ItemForm(Strict):
     """One product."""
@@ -108,7 +118,7 @@ class Checkout(APIView):
         operation_id="checkout_begin",
         summary="Begin a checkout",
         description="Makes an order at the catalogue's prices and a Stripe Checkout session for it.",
-        parameters=[KEY_HEADER],
+        parameters=[KEY_HEADER, *RATE_HEADERS],
         request=CheckoutForm,
         responses={
             201: CheckoutAnswer,

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import random
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -60,6 +61,7 @@ SCENARIOS = (
 def main() -> None:
     """Measure, print tables, and keep them below var/bench."""
     options = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or servers and their databases would stay
     chosen = [each for each in SCENARIOS if each.name in (options.scenario or [each.name for each in SCENARIOS])]
     contenders.FOLDER.mkdir(parents=True, exist_ok=True)
     with (contenders.FOLDER / "running").open("w") as lock:

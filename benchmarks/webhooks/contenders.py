@@ -29,7 +29,6 @@ class Contender:
     prepare: Callable[[Contender, Cluster], None]
     python: Callable[[], pathlib.Path] = lambda: pathlib.Path(sys.executable)
     options: dict[str, str] = field(default_factory=dict)
-    events_table: str = ""
 
     def environment(self, cluster: Cluster, **more: str) -> dict[str, str]:
         """Of its processes."""
@@ -78,7 +77,6 @@ REDRIVE = Contender(
         "DEBUG": "0",
         "REDIS_URL": "",
     },
-    events_table="queues_webhookevent",
 )
 FLOOR = Contender(
     name="raw floor",
@@ -86,7 +84,6 @@ FLOOR = Contender(
     application="benchmarks.webhooks.peers.floor:application",
     path="/",
     prepare=_floor,
-    events_table="floor",
 )
 DJSTRIPE = Contender(
     name="dj-stripe, its default",
@@ -96,7 +93,6 @@ DJSTRIPE = Contender(
     prepare=_djstripe,
     python=_peer,
     options={"DJANGO_SETTINGS_MODULE": "benchmarks.webhooks.peers.djstripe_project"},
-    events_table="djstripe_event",
 )
 DJSTRIPE_KEPT = Contender(
     name="dj-stripe, kept connections",
@@ -106,6 +102,5 @@ DJSTRIPE_KEPT = Contender(
     prepare=_djstripe,
     python=_peer,
     options={**DJSTRIPE.options, "BENCH_CONN_MAX_AGE": "600"},
-    events_table="djstripe_event",
 )
 ALL = (REDRIVE, FLOOR, DJSTRIPE, DJSTRIPE_KEPT)

@@ -6,9 +6,12 @@ device takes its place: what it is sent is in the log, and everything else is th
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -30,12 +33,13 @@ PRETEND = "pretend"
 @require_safe
 def push(request: HttpRequest) -> HttpResponse:
     """This browser, the form, and what became of the last pushes."""
-    own = PushDevice.objects.filter(installation__user_id=request.user.pk, status__in=LIVE)
-    rows = PushDelivery.objects.filter(user_id=request.user.pk).select_related("device__installation").order_by("-pk")
+    user = cast(User, request.user)
+    own = PushDevice.objects.filter(installation__user=user, status__in=LIVE)
+    rows = cast(QuerySet[PushDelivery], PushDelivery.objects.filter(user=user)).order_by("-pk")
     context = {
         "server_key": server_key(),
         "devices": own.select_related("installation").order_by("-pk")[:SHOWN],
-        "pushes": [(row, words.of(row)) for row in rows[:SHOWN]],
+        "pushes": [(row, words.of(row)) for row in rows.select_related("device__installation")[:SHOWN]],
     }
     return render(request, "demo/push.html", context)
 
@@ -44,9 +48,11 @@ def push(request: HttpRequest) -> HttpResponse:
 @require_POST
 def send(request: HttpRequest) -> HttpResponse:
     """Notify oneself, as `POST /api/v1/pushes/` does for programs."""
-    text = {name: request.POST.get(name, "").strip() for name in ("title", "body")}
+    title, body = (request.POST.get(name, "").strip() for name in ("title", "body"))
     try:
-        done = pushes.notify(users=[request.user.pk or 0], url="/demo/push/", category="news", **text)
+        done = pushes.notify(
+            users=[cast(User, request.user)], title=title, body=body, url="/demo/push/", category="news"
+        )
     except pushes.Invalid as error:
         messages.error(request, f"That cannot be pushed: {error.reason}.")
         return redirect("demo:push")
@@ -63,12 +69,12 @@ def send(request: HttpRequest) -> HttpResponse:
 @require_POST
 def pretend(request: HttpRequest) -> HttpResponse:
     """A device that is none: its pushes are written to the log."""
-    assert isinstance(request.user, User)
+    user = cast(User, request.user)
     wish = registration.Wish(
-        user=request.user,
+        user=user,
         installation_id=PRETEND,
         about={"name": "Pretend device", "platform": "log"},
-        given=Given(transport=Transport.CONSOLE, address=f"demo-{request.user.pk}"),
+        given=Given(transport=Transport.CONSOLE, address=f"demo-{user.pk}"),
     )
     registration.register(wish=wish, now=timezone.now())
     messages.success(request, "A pretend device is registered: it is on within a second or two.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from rest_framework import serializers
 
 from notifications.devices import formats, refreshing, registration, verification
@@ -99,7 +99,7 @@ class RegisterForm(AddressForm):
             raise serializers.ValidationError("There is no such app.")
         return value
 
-    def wish(self, user: AbstractBaseUser) -> registration.Wish:
+    def wish(self, user: User) -> registration.Wish:
         """The validated registration."""
         values = self.validated_data
         return registration.Wish(

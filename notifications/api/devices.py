@@ -145,10 +145,10 @@ class Devices(DeviceView):
     )
     def get(self, request: Request) -> Response:
         """The caller's devices."""
-        rows = self.own().order_by("-pk")[:LIST_MAX]
+        rows = list(self.own().order_by("-pk")[:LIST_MAX])
         return Response(
             {
-                "results": DeviceAnswer(rows, many=True).data,
+                "results": [DeviceAnswer(row).data for row in rows],
                 "retry_after_seconds": list(verification.RETRY_AFTER_SECONDS),
                 "vapid_public_key": server_key(),
             }
@@ -261,8 +261,8 @@ class Verify(DeviceView):
 class Refresh(DeviceView):
     """A new address by the token of its registration: the browser replaced it, and nobody is logged in."""
 
-    authentication_classes = ()
-    permission_classes = ()
+    authentication_classes = []
+    permission_classes = []
 
     @extend_schema(exclude=True)
     def post(self, request: Request) -> Response:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 
 from notifications.states import AddressKind, Environment, Transport
-from notifications.transports import reach
+from queues.engine import reach
 
 ENDPOINT_MAX = 2048
 FCM_FID = re.compile(r"[cdef][\w-]{21}", re.ASCII)

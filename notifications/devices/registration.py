@@ -13,20 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from notifications.devices import formats, transitions, verification
 from notifications.devices.formats import Checked
 from notifications.models import Installation, PushDevice
-from notifications.states import ENDED, LIVE, Reason
+from notifications.states import ENDED, LIVE, DeviceStatus, Reason
 
 DESCRIBED = ("platform", "name", "locale", "app_version")
 INSTALLATIONS_MAX = 200
 """Of one user: more are a loop in somebody's program."""
+SEEN_EVERY = timedelta(seconds=1)
+"""`last_seen_at` is no older than this."""
 TRIES = 5
 
 
@@ -38,7 +40,7 @@ class TooMany(Exception):
 class Wish:
     """What a client asks for. `about` holds what it says of itself: some of `DESCRIBED`."""
 
-    user: AbstractBaseUser
+    user: User
     installation_id: str
     given: formats.Given
     app: str = "default"
@@ -56,12 +58,16 @@ class Registered:
 def register(*, wish: Wish, now: datetime) -> Registered:
     """Make the address the installation's live one of its transport. Raises formats.Refused or TooMany."""
     checked = formats.check(wish.given)
+    if (same := _just_said(wish, checked, now)) is not None:
+        return Registered(same, created=False)
     with transaction.atomic():
         installation = _installation(wish, now)
         device, created = _row(installation, checked, now)
-        if not created:
+        if created:
+            verification.ask(device=device, now=now)
+        else:
             _meet(device, installation, checked, now)
-        verification.begin(device=device, now=now)
+            verification.begin(device=device, now=now)
     return Registered(device, created)
 
 
@@ -80,12 +86,35 @@ def remove(*, device: PushDevice, reason: str, now: datetime) -> bool:
     return transitions.unregistered(device=device, reason=reason, now=now)
 
 
-def log_out(*, user: AbstractBaseUser, app: str, installation_id: str, now: datetime) -> int:
+def log_out(*, user: User, app: str, installation_id: str, now: datetime) -> int:
     """End every live address of an installation of the user's; return how many there were."""
     devices = PushDevice.objects.filter(
         installation__user=user, installation__app=app, installation__installation_id=installation_id, status__in=LIVE
     )
     return sum(remove(device=device, reason=Reason.LOGGED_OUT, now=now) for device in devices.order_by("pk"))
+
+
+def _just_said(wish: Wish, checked: Checked, now: datetime) -> PushDevice | None:
+    """The device, if this very registration was made a moment ago: a storm of them need not queue for one lock."""
+    rows = PushDevice.objects.filter(
+        app=wish.app,
+        transport=checked.transport,
+        environment=checked.environment,
+        address_sha256=checked.sha256,
+        claims=False,
+        installation__user_id=wish.user.pk,
+        installation__app=wish.app,
+        installation__installation_id=wish.installation_id,
+        status__in=(DeviceStatus.PENDING, DeviceStatus.ACTIVE),
+        last_seen_at__gt=now - SEEN_EVERY,
+        last_seen_at__lte=now + SEEN_EVERY,
+        p256dh=checked.p256dh,
+        auth=checked.auth,
+        expiration_time=checked.expiration_time,
+    )
+    device = rows.select_related("installation").first()
+    same = device is not None and all(getattr(device.installation, name) == wish.about[name] for name in wish.about)
+    return device if same else None
 
 
 def _installation(wish: Wish, now: datetime) -> Installation:
@@ -136,14 +165,10 @@ def _locked(installation: Installation, checked: Checked) -> list[PushDevice]:
     Locked in one statement in the order of their keys: two registrations that meet wait for each other, no more.
     """
     place = {"app": installation.app, "transport": checked.transport, "environment": checked.environment}
-    keys = PushDevice.objects.filter(**place, address_sha256=checked.sha256, claims=False).values("pk")
-    own = PushDevice.objects.filter(installation=installation, transport=checked.transport)
-    keys = keys.union(
-        own.filter(address_sha256=checked.sha256, claims=True).values("pk"), own.filter(status__in=LIVE).values("pk")
-    )
-    if not (ids := [row["pk"] for row in keys]):
-        return []
-    rows = PushDevice.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
+    holds = Q(**place, address_sha256=checked.sha256, claims=False)
+    own = Q(installation=installation, transport=checked.transport)
+    wanted = holds | own & (Q(status__in=LIVE) | Q(address_sha256=checked.sha256, claims=True))
+    rows = PushDevice.objects.select_for_update(of=("self",)).filter(wanted).order_by("pk")
     return list(rows.select_related("installation"))
 
 
@@ -172,6 +197,7 @@ def _insert(installation: Installation, checked: Checked, now: datetime, *, clai
         registered_at=now,
         last_seen_at=now,
         claims=claims,
+        **verification.seed(now=now),
     )
     PushDevice.objects.bulk_create([device], ignore_conflicts=True)
     made = PushDevice.objects.filter(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -38,7 +39,7 @@ TRIES = 20
 """Claims of one address that may be proven in the same moment."""
 AGAIN_AFTER = timedelta(minutes=10)
 """When a pending device that registers again is asked again."""
-WELCOME = {
+WELCOME: dict[str, Any] = {
     "title": "Notifications are on",
     "body": "This device gets our messages from now on.",
     "url": "/devices/",
@@ -57,9 +58,20 @@ def begin(*, device: PushDevice, now: datetime) -> bool:
         return False
     if device.proof_asked_at and (now - device.proof_asked_at < AGAIN_AFTER or _on_its_way(device)):
         return False
-    changes = {"proof_seed": secrets.token_hex(16), "proof_asked_at": now}
+    changes = seed(now=now)
     PushDevice.objects.filter(pk=device.pk).update(**changes)
-    device.proof_seed, device.proof_asked_at = str(changes["proof_seed"]), now
+    device.proof_seed, device.proof_asked_at = changes["proof_seed"], now
+    ask(device=device, now=now)
+    return True
+
+
+def seed(*, now: datetime) -> dict[str, Any]:
+    """The columns of a device that is asked at `now`."""
+    return {"proof_seed": secrets.token_hex(16), "proof_asked_at": now}
+
+
+def ask(*, device: PushDevice, now: datetime) -> None:
+    """Enqueue the test push of a device that has its seed."""
     row = {
         "idempotency_key": _key(device),
         "kind": "",
@@ -75,7 +87,6 @@ def begin(*, device: PushDevice, now: datetime) -> bool:
     }
     enqueue.insert(QUEUE, PushDelivery, [row])
     wake.soon(QUEUE)
-    return True
 
 
 def message(*, delivery: PushDelivery, device: PushDevice, ack_url: str) -> Message:

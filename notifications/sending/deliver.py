@@ -8,6 +8,7 @@ sent ─▶ answer ─▶ `verdicts`: what it means for delivery, device and lan
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ from notifications.sending import acks, lanes, reach, verdicts, wishes
 from notifications.states import DeviceStatus, Transport
 from notifications.transports import carriers
 from notifications.transports.answers import Address, Message
-from queues.engine import breaker
+from queues.engine import breaker, spans
 from queues.engine.item import QueueItem
 from queues.engine.outcomes import Cancel, Permanent, Snooze
 from queues.engine.registry import Done, Limit
@@ -47,6 +48,8 @@ class Batch:
     """When it was claimed; the clock may have been put back since."""
     closed: dict[str, datetime] = field(default_factory=dict)
     """Services and lanes that were found closed since, so that the rest of the batch need not find out."""
+    taken: deque[PushDevice] = field(default_factory=deque)
+    """Healthy devices whose success is still to be written, many in one statement."""
 
 
 def limits(item: QueueItem) -> Iterable[Limit]:
@@ -89,8 +92,9 @@ def deliver(item: QueueItem, batch: Batch) -> Done:
     key = lanes.Key(device.app, device.transport, device.environment, carrier.credential(address))
     ways = (service(device), held(delivery, device))
     _may_go(key, ways, batch, now)
-    answer = carrier.send(message(delivery, device, now=now), address)
-    attempt = verdicts.Attempt(delivery, device, key, *ways, batch.lanes, batch.breakers, batch.closed)
+    with spans.span("send push", kind="client", transport=str(device.transport)):
+        answer = carrier.send(message(delivery, device, now=now), address)
+    attempt = verdicts.Attempt(delivery, device, key, *ways, batch.lanes, batch.breakers, batch.closed, batch.taken)
     return verdicts.judge(attempt, answer, now=_now(batch))
 
 

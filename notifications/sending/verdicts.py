@@ -2,7 +2,7 @@
 
     verdict      delivery                                  device                    lane, service
     accepted     ack                                       last success              open, breaker closed
-    retry        retry, by the schedule or Retry-After     –                         5xx, silence: breaker
+    retry        retry, by the schedule or Retry-After     4xx to the end: a failure 5xx, silence: breaker
     uncertain    retry with the same collapse id           –                         breaker
     invalidate   dead letter: failed                       invalid, or quarantined   open
     suspect      dead letter: failed                       suspect                   open
@@ -15,6 +15,7 @@ Effects on devices commit together with the settlement, or not at all.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from typing import Any
 from notifications.devices import transitions, verification
 from notifications.models import PushDelivery, PushDevice
 from notifications.sending import figures, lanes, quarantine
+from notifications.states import DeviceStatus
 from notifications.transports.answers import Answer, Verdict
 from queues.engine import breaker, log
 from queues.engine.item import QueueItem
@@ -44,6 +46,7 @@ class Attempt:
     lanes: lanes.Rows
     breakers: breaker.Reading
     closed: dict[str, datetime]
+    taken: deque[PushDevice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ def judge(attempt: Attempt, answer: Answer, *, now: datetime) -> Done:
         lanes.works(attempt.lane, attempt.lanes, now=now)
     _tell_breakers(attempt, answer, now=now)
     if answer.verdict == Verdict.ACCEPTED:
+        if _is_plain(attempt):
+            attempt.taken.append(attempt.device)
         return Done(
             words=answer.words or "accepted",
             via=attempt.device.transport,
@@ -93,11 +98,24 @@ def on_dead(item: QueueItem, outcome: Any) -> Callable[[], None]:
     return effect
 
 
+def _is_plain(attempt: Attempt) -> bool:
+    """Whether its success changes nothing but a time."""
+    verifies = attempt.delivery.purpose == PushDelivery.Purpose.VERIFY
+    return not verifies and attempt.device.status != DeviceStatus.SUSPECT
+
+
 def _taken(attempt: Attempt, answer: Answer, *, now: datetime) -> None:
-    delivery, device = attempt.delivery, attempt.device
-    if delivery.purpose == PushDelivery.Purpose.VERIFY:
-        verification.passed(delivery=delivery, device=device, answer=answer, now=now)
-    transitions.succeeded(devices=[device], now=now)
+    """The first effect of a group writes the times of all of it; a state is written with its own delivery."""
+    devices = {}
+    while attempt.taken:
+        device = attempt.taken.popleft()
+        devices[device.pk] = device
+    if attempt.delivery.purpose == PushDelivery.Purpose.VERIFY:
+        verification.passed(delivery=attempt.delivery, device=attempt.device, answer=answer, now=now)
+    if not _is_plain(attempt):
+        devices[attempt.device.pk] = attempt.device
+    if devices:
+        transitions.succeeded(devices=list(devices.values()), now=now)
 
 
 def _refused(attempt: Attempt, answer: Answer, *, now: datetime) -> None:
@@ -110,6 +128,8 @@ def _refused(attempt: Attempt, answer: Answer, *, now: datetime) -> None:
             attempt.closed[attempt.lane.short] = now + lanes.LOOK_AGAIN
     elif answer.verdict == Verdict.SUSPECT:
         transitions.suspected(device=device, answer=answer, delivery_id=delivery.pk, now=now)
+    elif answer.verdict == Verdict.RETRY and _is_about_it(answer):
+        transitions.failed(device=device, answer=answer, delivery_id=delivery.pk, now=now)
 
 
 def _outcome(attempt: Attempt, answer: Answer, *, now: datetime) -> Outcome:
@@ -146,9 +166,7 @@ def _stopped(attempt: Attempt, answer: Answer, *, now: datetime) -> Snooze:
 
 def _tell_breakers(attempt: Attempt, answer: Answer, *, now: datetime) -> None:
     """The service's: silence and 5xx against any other answer. The campaign's: what is malformed against the rest."""
-    failing = answer.verdict == Verdict.UNCERTAIN or (
-        answer.verdict == Verdict.RETRY and not answer.status.startswith("4")
-    )
+    failing = answer.verdict == Verdict.UNCERTAIN or (answer.verdict == Verdict.RETRY and not _is_about_it(answer))
     _count(attempt, attempt.service, failing, answer, now=now)
     if not failing:
         _count(attempt, attempt.campaign, answer.verdict == Verdict.FAULT, answer, now=now)
@@ -163,6 +181,11 @@ def _count(attempt: Attempt, name: str, failing: bool, answer: Answer, *, now: d
     elif shaken:
         attempt.closed.pop(name, None)
         breaker.succeeded(name=name, now=now)
+
+
+def _is_about_it(answer: Answer) -> bool:
+    """Whether the service itself works: 4xx is about this push or device, 5xx and silence about the service."""
+    return answer.status.startswith("4")
 
 
 def _code(attempt: Attempt, answer: Answer) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpcore2
 
-from notifications.transports import reach
+from queues.engine import reach
 
 
 class Limit:

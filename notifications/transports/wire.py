@@ -28,7 +28,8 @@ import h2.events
 import httpcore2
 import httpx2
 
-from notifications.transports import dialling, reach
+from notifications.transports import dialling
+from queues.engine import reach
 
 CONNECT_SECONDS = 5.0
 SEND_SECONDS = 10.0

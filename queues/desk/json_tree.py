@@ -1,4 +1,4 @@
-"""JSON as nested <details>: folded below its second level, readable and findable without script."""
+"""JSON as nested <details>: folded below its third level, readable and findable without script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from queues.desk.masking import Mask
 
 NODES_MAX = 4000
 DEPTH_MAX = 40
-OPEN_TO = 2
+OPEN_TO = 3
 """Levels that are open at first."""
 TEXT_MAX = 2000
 

@@ -13,7 +13,7 @@ from django_q.models import Schedule
 from queues.engine import recurring
 from queues.engine.heartbeats import Heartbeat
 from queues.monitor import outbox
-from queues.monitor.models import Severity, Watermark
+from queues.monitor.models import ScheduleState, Severity, Watermark
 from queues.monitor.rules import Finding, Rule
 
 SILENT = timedelta(seconds=60)
@@ -57,6 +57,18 @@ def missed(now: datetime) -> Iterable[Finding]:
         yield Finding(
             words=f"“{name}”{more} should have run at {since:%H:%M} UTC, {minutes} min ago.",
             values={"late": [name for name, _ in late[:20]], "count": len(late)},
+            path="/admin/monitor/workers/",
+        )
+
+
+def failing(now: datetime) -> Iterable[Finding]:
+    """Recurring work whose last run ended in an error or was cut off."""
+    for row in ScheduleState.objects.filter(succeeded=False).order_by("name"):
+        words = " ".join(row.words.split())
+        yield Finding(
+            scope=row.name.removeprefix(recurring.PREFIX)[:100],
+            words=f"“{row.name.removeprefix(recurring.PREFIX)}” failed at {row.stopped_at:%H:%M} UTC: {words[-200:]}",
+            values={"failures": row.failures, "runs": row.runs},
             path="/admin/monitor/workers/",
         )
 
@@ -113,6 +125,15 @@ RULES = (
         without_workers=True,
         advice="If the workers are silent, begin there. Otherwise all of them are busy with long tasks, or the clock"
         " stands: `manage.py sync_schedules` and a restart of `manage.py work` put it right.",
+    ),
+    Rule(
+        name="schedule_failing",
+        title="Recurring work fails",
+        severity=Severity.TICKET,
+        look=failing,
+        holds=timedelta(minutes=5),  # what comes every minute has run again by then
+        advice="The words are the end of its error; the log has the traceback. What it should have done waits for its"
+        " next run; run it from the schedule's page once the cause is gone.",
     ),
     Rule(
         name="measuring_stands",

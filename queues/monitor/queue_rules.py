@@ -48,7 +48,7 @@ def behind(now: datetime) -> Iterable[Finding]:
             scope=name,
             words=f"The oldest due item of queue {name} has waited since {oldest:%H:%M} UTC ({seconds // 60} min).",
             values={"seconds": seconds, "capability": CAPABILITIES.get(name, "")},
-            path=list_path(queue, "?q=is%3Awaiting"),
+            path=list_path(queue, "?q=status%3Awaiting"),
         )
 
 

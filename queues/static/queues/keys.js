@@ -138,5 +138,8 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("DOMContentLoaded", () => {
-  document.querySelector("[data-keys]")?.addEventListener("click", sheet);
+  const hint = document.querySelector("[data-keys]");
+  if (!hint) return;
+  hint.hidden = false;
+  hint.addEventListener("click", sheet);
 });

@@ -71,6 +71,21 @@ def test_retry_goes_by_the_schedule_and_then_it_is_a_dead_letter(service: Servic
     assert len(set(service.sent)) == 1, "the same collapse id each time"
 
 
+def test_a_device_whose_pushes_fail_three_times_in_a_row_is_suspect_and_an_outage_is_not_its_fault(service: Service):
+    one, other = device(), device(transport="apns")
+    service.answer = lambda message, address: Answer(
+        Verdict.RETRY, status="429" if address.address == one.address else "503"
+    )
+    for number in range(3):
+        push.notify(users=[one.installation.user_id, other.installation.user_id], title=f"n{number}")
+        PushDelivery.objects.update(max_retries=0)
+        drain()
+    for each in (one, other):
+        each.refresh_from_db()
+    assert (one.status, one.status_reason, one.failure_count) == (DeviceStatus.SUSPECT, "failing", 3)
+    assert (other.status, other.failure_count) == (DeviceStatus.ACTIVE, 0)
+
+
 def test_retry_after_is_rescheduled_and_never_slept(service: Service):
     notify(device())
     service.say(Verdict.RETRY, status="503", retry_after=timedelta(hours=2))

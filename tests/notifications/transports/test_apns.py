@@ -111,7 +111,7 @@ def test_an_error_without_a_body_is_over_at_once(apple: AppleServer, apple_carri
     assert apple_carrier.send(HELLO, PHONE).verdict is Verdict.RETRY
     apple.tell = lambda _: Told(do="reset")
     assert apple_carrier.send(HELLO, PHONE).verdict is Verdict.UNCERTAIN
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 6
 
 
 @pytest.mark.once

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from notifications.states import AddressKind
-from notifications.transports import reach, vapid, webpush, wire
+from notifications.transports import vapid, webpush, wire
 from notifications.transports.answers import Address, Message, Verdict
+from queues.engine import reach
 from tests.notifications.transports.browser import Browser, faults
 from tests.notifications.transports.plain_server import PlainServer, Told
 
@@ -103,7 +104,7 @@ def test_a_service_that_does_not_answer_holds_nobody(
     began = time.monotonic()
     answer = browser_carrier.send(MESSAGES[0], subscription(push_service.url))
     assert (answer.verdict, answer.status) == (Verdict.UNCERTAIN, "timeout")
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 4
     push_service.tell = lambda _: Told()
     assert browser_carrier.send(MESSAGES[0], subscription(push_service.url)).verdict is Verdict.ACCEPTED
 
@@ -252,14 +253,14 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     released = threading.Event()
 
     def hang(*_: Any, **__: Any) -> list[Any]:
-        released.wait(5)
+        released.wait(20)
         return []
 
     monkeypatch.setattr(reach.socket, "getaddrinfo", hang)
     began = time.monotonic()
     with pytest.raises(reach.Unreachable):
         reach.addresses("slow.example", 443, seconds=0.1)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 6
     released.set()
 
 

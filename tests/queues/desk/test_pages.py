@@ -242,7 +242,7 @@ class TestItem:
             page = text(operator.get(address))
             assert "<script>alert" not in page
             assert "onerror=alert(1)>" not in page
-            assert "{{ 7|add:7 }}" in page or "alert" not in page, "it was taken for a template"
+            assert "{{ 7|add:7 }}" in page or "alert(" not in page, "it was taken for a template"
 
     def test_a_mail_without_text_any_more_says_so(self, operator: Client):
         item = mail(Status.SUCCEEDED, text="", bodies_removed_at=timezone.now())

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from pytest_django import Settings
 
-from queues.monitor import alerts, channels, notice, outbox, post
+from queues.monitor import alert_retention, alerts, channels, notice, outbox, post
 from queues.monitor.models import Alert, AlertDelivery, Incident, Severity
 from queues.monitor.rules import Finding, Rule
 from tests.queues.monitor.receiver import Receiver
@@ -314,3 +314,18 @@ def test_the_command_tests_every_channel(sink: Sink, receiver: Receiver, setting
     with pytest.raises(CommandError, match="Nobody would be told"):
         call_command("alerts", "test")
     assert not AlertDelivery.objects.filter(next_try_at__isnull=False).exists()
+
+
+def test_what_is_old_is_deleted():
+    """Messages after 90 days, resolved alerts after a year; what is open or waits to be sent stays."""
+    old = NOW - timedelta(days=400)
+    times = {"severity": "page", "pending_at": old, "firing_at": old, "evaluated_at": old}
+    gone = Alert.objects.create(rule="a", state="resolved", resolved_at=old, **times)
+    kept = Alert.objects.create(rule="b", state="firing", **times)
+    message = {"kind": "firing", "channel": "mail", "created_at": NOW - timedelta(days=91)}
+    AlertDelivery.objects.create(key="1", alert=gone, sent_at=old, **message)
+    AlertDelivery.objects.create(key="2", alert=kept, sent_at=old, **message)
+    waits = AlertDelivery.objects.create(key="3", alert=kept, next_try_at=NOW, **message)
+    assert alert_retention.clean(now=NOW) == 3
+    assert list(Alert.objects.all()) == [kept]
+    assert list(AlertDelivery.objects.all()) == [waits]

@@ -15,6 +15,7 @@ import time_machine
 from django.conf import settings as django_settings
 from django.db import connection, transaction
 from django.test import Client
+from django.urls import resolve
 from django.utils import timezone
 from django_q.models import Schedule
 from pytest_django import Settings
@@ -28,7 +29,7 @@ from queues.engine.breaker import Breaker
 from queues.engine.drain import Drain
 from queues.engine.heartbeats import Heartbeat
 from queues.engine.states import Priority, Status
-from queues.monitor import evaluate, objective, queue_rules, rules, watchman
+from queues.monitor import evaluate, objective, queue_rules, rules, schedules, watchman
 from queues.monitor.models import Alert, AlertDelivery, Severity, SloHour, SloMinute, Watermark
 from queues.monitor.rules import Finding, Rule
 from queues.webhooks import counting
@@ -59,6 +60,8 @@ def fires(*, at: datetime) -> set[tuple[str, str]]:
     """One evaluation of all rules; the open alerts by rule and scope."""
     evaluate.everything(now=at)
     open_ = Alert.objects.exclude(state=Alert.State.RESOLVED)
+    for path in {alert.values.get("path") for alert in open_} - {"", None}:
+        assert resolve(path.partition("?")[0]).url_name, f"{path} is no page"  # the admin's catch-all has no name
     return set(open_.values_list("rule", "scope"))
 
 
@@ -346,6 +349,19 @@ def test_measuring_that_stands(now: datetime):
     Watermark.objects.filter(pk=row.pk).update(words="")
     assert fires(at=now + 2 * MINUTE) == set()
     assert fires(at=now + 11 * MINUTE) == {("measuring_stands", "email")}
+
+
+def test_recurring_work_that_fails(now: datetime):
+    """Its last run raised; the next good one clears it. One failure of what comes each minute is nothing."""
+    said = {"name": f"{recurring.PREFIX}sweep stripe", "started_at": now, "stopped_at": now}
+    schedules.ran(**said, succeeded=False, words="Traceback ...\nNoAnswer: stripe did not answer")
+    assert fires(at=now) == {("schedule_failing", "sweep stripe")}
+    assert Alert.objects.get().state == "pending"
+    fires(at=now + 5 * MINUTE)
+    assert Alert.objects.get().state == "firing"
+    assert Alert.objects.get().words.endswith("NoAnswer: stripe did not answer")
+    schedules.ran(**said, succeeded=True, words="")
+    assert fires(at=now + 7 * MINUTE) == set()
 
 
 def test_a_rule_that_fails_is_told_and_the_others_look_on(now: datetime, monkeypatch: pytest.MonkeyPatch):

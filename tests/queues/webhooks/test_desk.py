@@ -34,6 +34,11 @@ def text(response: Any) -> str:
     return str(response.content.decode())
 
 
+def unmasked(operator: Client, pk: int) -> str:
+    """The item's page, its contents asked for."""
+    return text(operator.get(operator.post(f"{LIST}{pk}/unmask/")["Location"]))
+
+
 def test_the_list_shows_events_and_finds_them_by_id_object_and_field(operator: Client):
     for number in range(3):
         event = snapshot("charge.refunded", id=f"evt_{number}") | {"account": "acct_7"}
@@ -54,7 +59,10 @@ def test_the_page_shows_the_payload_harmlessly_and_which_handlers_ran(operator: 
     evil = "</pre><script>alert(1)</script>{{ 7|add:7 }}"
     post(raw(snapshot("thing.made", id="evt_1", name=evil, other="X")).replace(b'"X"', b'"a\\u0000\\ud83d"'))
     handle()
-    page = text(operator.get(f"{LIST}{WebhookEvent.objects.get().pk}/change/"))
+    pk = WebhookEvent.objects.get().pk
+    masked = text(operator.get(f"{LIST}{pk}/change/"))
+    assert "alert(1)" not in masked, "hidden until it is asked for"
+    page = unmasked(operator, pk)
     assert "&lt;/pre&gt;&lt;script&gt;alert(1)" in page
     assert "<script>alert" not in page
     assert "Handler book ran" in page
@@ -66,7 +74,9 @@ def test_the_page_shows_the_payload_harmlessly_and_which_handlers_ran(operator: 
 def test_any_payload_can_be_shown(payload: bytes, operator: Client):
     post(thin("v1.charge.refunded", about=None, snapshot_event="evt_X"))
     WebhookEvent.objects.update(payload=payload, payload_removed_at=None if payload else timezone.now())
-    assert "evt_X" in text(operator.get(f"{LIST}{WebhookEvent.objects.get().pk}/change/"))
+    pk = WebhookEvent.objects.get().pk
+    assert "evt_X" in text(operator.get(f"{LIST}{pk}/change/"))
+    assert "evt_X" in unmasked(operator, pk)
 
 
 @pytest.mark.parametrize(("who", "status"), [("observer", 200), ("customer", 302), ("anonymous", 302)])

@@ -221,9 +221,9 @@ def test_a_worker_killed_inside_a_handler_repeats_no_effect(
 def test_workers_killed_at_any_moment_lose_and_double_nothing(
     child_environment: dict[str, str], manage: list[str], tmp_path: Path
 ):
-    ids = [f"evt_{number:03}" for number in range(100)]
+    ids = [f"evt_{number:03}" for number in range(60)]
     store("sample.effect", *ids)
-    for share in (10, 40, 70):
+    for share in (10, 35):
         worker = run_worker(child_environment, manage, tmp_path)
         deadline = time.monotonic() + 40
         while Effect.objects.count() < share and worker.poll() is None:
@@ -233,14 +233,14 @@ def test_workers_killed_at_any_moment_lose_and_double_nothing(
         let_the_leases_run_out()
     assert run_worker(child_environment, manage, tmp_path).wait(100) == 0
     names = list(Effect.objects.values_list("name", flat=True))
-    assert len(names) == 100
+    assert len(names) == 60
     assert set(names) == {f"first {identity}" for identity in ids}
-    assert WebhookEvent.objects.filter(status="succeeded").count() == 100
+    assert WebhookEvent.objects.filter(status="succeeded").count() == 60
 
 
-def test_four_workers_at_once_run_each_event_once(child_environment: dict[str, str], manage: list[str], tmp_path: Path):
-    store("sample.effect", *(f"evt_{number:03}" for number in range(100)))
-    workers = [run_worker(child_environment, manage, tmp_path) for _ in range(4)]
-    assert [worker.wait(100) for worker in workers] == [0] * 4
-    assert Effect.objects.count() == 100
-    assert WebhookEvent.objects.filter(status="succeeded", attempts=1).count() == 100
+def test_workers_at_once_run_each_event_once(child_environment: dict[str, str], manage: list[str], tmp_path: Path):
+    store("sample.effect", *(f"evt_{number:03}" for number in range(60)))
+    workers = [run_worker(child_environment, manage, tmp_path) for _ in range(3)]
+    assert [worker.wait(100) for worker in workers] == [0] * 3
+    assert Effect.objects.count() == 60
+    assert WebhookEvent.objects.filter(status="succeeded", attempts=1).count() == 60
