@@ -11,12 +11,16 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib.auth import forms, views
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.core.mail import EmailMessage
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template import loader
 from django.urls import path, reverse_lazy
+from django.utils import timezone
 from django.views.generic import RedirectView
+
+from notifications.devices import registration
 
 STAFF_ROOT = "/admin/"
 
@@ -65,6 +69,18 @@ class LoginView(views.LoginView):
         return user.is_authenticated and not user.is_staff and self.get_redirect_url().startswith(STAFF_ROOT)
 
 
+class LogoutView(views.LogoutView):
+    """Log-out, which also ends the pushes to this browser: they would be shown to whoever uses it next."""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """End what this session registered, then the session."""
+        held = request.session.get(registration.SESSION_KEY)
+        if held and isinstance(request.user, User):
+            app, installation_id = held
+            registration.log_out(user=request.user, app=app, installation_id=installation_id, now=timezone.now())
+        return super().post(request, *args, **kwargs)
+
+
 def home(request: HttpRequest) -> HttpResponse:
     """Staff go to the desk; everyone else sees their account."""
     if request.user.is_authenticated and request.user.is_staff:
@@ -81,10 +97,10 @@ def account(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("", home, name="home"),
     path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
-    path("admin/logout/", views.LogoutView.as_view()),
+    path("admin/logout/", LogoutView.as_view()),
     path("accounts/", account, name="account"),
     path("accounts/login/", LoginView.as_view(), name="login"),
-    path("accounts/logout/", views.LogoutView.as_view(), name="logout"),
+    path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path(
         "accounts/password_change/",
         views.PasswordChangeView.as_view(template_name="accounts/password_change.html"),

@@ -13,10 +13,12 @@ from django.db.models import Q
 from analytics.levels import Queries
 from notifications.levels import Confirmed
 from notifications.models import PushDelivery
+from notifications.sending import figures
 from payments.levels import PAID_EVENTS, Sessions
 from queues.desk.redriven import Redriven
 from queues.email.models import EmailMessage
 from queues.engine import registry
+from queues.engine.states import Status
 from queues.monitor.items import Delivered, Due, Items, Runs
 from queues.monitor.objective import Objective
 from queues.webhooks.models import WebhookEvent
@@ -149,13 +151,15 @@ PUSH = [
         target=0.95,
         counts="Every push of a notification, in the minute it was due.",
         good="The push service accepted it within 60 seconds.",
-        excluded="Cancelled in that time: devices that are gone, users who want none, what staff discarded." + PAUSED,
+        excluded="Addresses that turned out to be dead, users who want none, what staff discarded in that time."
+        + PAUSED,
         source=Items(
             model=PushDelivery,
             queue="push",
             within=timedelta(seconds=60),
             done="accepted_at",
             where=Q(purpose=PushDelivery.Purpose.NOTIFY),
+            excused=Q(status=Status.DEAD_LETTER, failed_reason__startswith=figures.DEAD_ADDRESS),
         ),
     ),
     Objective(

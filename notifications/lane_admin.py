@@ -161,7 +161,9 @@ class LaneAdmin(RecordAdmin):
     @display(description="lane")
     def shown(self, row: Lane) -> str:
         """Which."""
-        return f"{row.get_transport_display()}, {row.get_environment_display().lower()} ({row.app})"
+        whom = row.credential.partition("@")[2]  # the host, or the platform
+        parts = (row.get_transport_display(), whom, row.get_environment_display().lower(), row.app)
+        return ", ".join(part for part in parts if part not in ("", "default", "production"))
 
     @display(description="state")
     def state_shown(self, row: Lane) -> SafeString:

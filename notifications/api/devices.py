@@ -168,7 +168,11 @@ class Devices(DeviceView):
         """Register an address."""
         form = RegisterForm(data=request.data)
         form.is_valid(raise_exception=True)
-        return self.registered(form.wish(cast(User, request.user)), now=timezone.now())
+        answer = self.registered(form.wish(cast(User, request.user)), now=timezone.now())
+        if request.auth is None:
+            named = [form.validated_data["app"], form.validated_data["installation_id"]]
+            request.session[registration.SESSION_KEY] = named
+        return answer
 
 
 class Device(DeviceView):

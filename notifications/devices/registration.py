@@ -18,12 +18,15 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 
 from notifications.devices import formats, transitions, verification
 from notifications.devices.formats import Checked
 from notifications.models import Installation, PushDevice
 from notifications.states import ENDED, LIVE, DeviceStatus, Reason
 
+SESSION_KEY = "push_installation"
+"""Where a session keeps which installation was registered in it: its log-out ends that one's pushes."""
 DESCRIBED = ("platform", "name", "locale", "app_version")
 INSTALLATIONS_MAX = 200
 """Of one user: more are a loop in somebody's program."""
@@ -201,7 +204,12 @@ def _insert(installation: Installation, checked: Checked, now: datetime, *, clai
     )
     PushDevice.objects.bulk_create([device], ignore_conflicts=True)
     made = PushDevice.objects.filter(
-        installation=installation, transport=checked.transport, address_sha256=checked.sha256, claims=claims
+        installation=installation,
+        app=installation.app,
+        transport=checked.transport,
+        environment=checked.environment,
+        address_sha256=checked.sha256,
+        claims=claims,
     ).first()
     if made is None:
         return None
@@ -233,5 +241,5 @@ def _meet(device: PushDevice, installation: Installation, checked: Checked, now:
         fresh: dict[str, Any] = {"superseded_by_id": None, "quarantined_at": None, "verified_at": None}
         fresh |= {"failure_count": 0, "proof_seed": "", "proof_asked_at": None}
         transitions.renewed(device=device, now=now, **fresh)
-    else:
+    elif device.status == DeviceStatus.STALE:
         transitions.seen(device=device, now=now)

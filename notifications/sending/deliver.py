@@ -127,6 +127,7 @@ def address_of(device: PushDevice) -> Address:
         auth=device.auth,
         vapid_key_thumbprint=device.vapid_key_thumbprint,
         registered_at=device.registered_at,
+        platform=device.installation.platform,
     )
 
 
@@ -185,7 +186,7 @@ def _wished(delivery: PushDelivery, batch: Batch, now: datetime) -> None:
 
 def _may_go(key: lanes.Key, ways: Iterable[str], batch: Batch, now: datetime) -> None:
     """Raises Snooze while the lane is stopped or a breaker is open."""
-    for name in (key.short, *ways):
+    for name in (key.name, *ways):
         if (until := batch.closed.get(name)) is not None and until > now:
             raise Snooze("It was found closed a moment ago.", until=until, code=_closed(name, key))
     if (until := lanes.waits_until(key, batch.lanes, now=now)) is not None:
@@ -199,7 +200,7 @@ def _may_go(key: lanes.Key, ways: Iterable[str], batch: Batch, now: datetime) ->
 
 
 def _closed(name: str, key: lanes.Key) -> str:
-    return lanes.WAITING if name == key.short else "breaker"
+    return lanes.WAITING if name == key.name else "breaker"
 
 
 def _suppressed(reason: str) -> Cancel:

@@ -45,6 +45,11 @@ class Key:
         """As a delivery keeps it."""
         return f"{self.app}/{self.transport}/{self.environment}"
 
+    @property
+    def name(self) -> str:
+        """Which one exactly: one host of Web Push, or one platform behind FCM, does not stop another."""
+        return f"{self.short}/{self.credential}"
+
 
 type Rows = Mapping[Key, Lane]
 """The lanes that are not open."""

@@ -17,12 +17,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from notifications.devices import transitions
 from notifications.models import DeviceTransition, Lane, PushDevice
 from notifications.sending import lanes
-from notifications.states import DeviceStatus, Reason
+from notifications.states import DeviceStatus, Reason, Transport
+from notifications.transports import fcm
 from notifications.transports.answers import Answer
 from queues.engine import log
 
@@ -66,8 +67,8 @@ def refused(*, device: PushDevice, answer: Answer, key: lanes.Key, delivery_id: 
 
 
 def held(lane: Lane) -> QuerySet[PushDevice]:
-    """The devices in quarantine that share the lane's app, transport and environment."""
-    return PushDevice.objects.filter(**_of(lane), quarantined_at__isnull=False).order_by("pk")
+    """The lane's devices in quarantine."""
+    return PushDevice.objects.filter(_members(_key(lane)), quarantined_at__isnull=False).order_by("pk")
 
 
 def restore(lane: Lane, *, now: datetime, words: str) -> Judged:
@@ -92,11 +93,10 @@ def _next(lane: Lane) -> list[PushDevice]:
 
 
 def _judged(lane: Lane, devices: Sequence[PushDevice], *, now: datetime) -> Judged:
-    """With the last of them the lanes that were stopped for this are tried again."""
+    """With the last of them the lane is tried again, if it was stopped for this."""
     left = held(lane).count()
-    if devices and not left:
-        for row in Lane.objects.filter(**_of(lane), reason=lanes.MASS_INVALIDATION):
-            lanes.resume(row, now=now)
+    if devices and not left and lane.reason == lanes.MASS_INVALIDATION:
+        lanes.resume(lane, now=now)
     return Judged([device.pk for device in devices], left)
 
 
@@ -109,27 +109,25 @@ def _locked(key: lanes.Key) -> Lane:
 
 
 def _too_many(key: lanes.Key, *, now: datetime) -> bool:
-    lane = {"app": key.app, "transport": key.transport, "environment": key.environment}
-    judged = DeviceTransition.objects.filter(cause="released", at__gt=now - WITHIN)
+    judged = DeviceTransition.objects.filter(device=OuterRef("pk"), cause="released", at__gt=now - WITHIN)
     gone = PushDevice.objects.filter(
-        **lane,
+        _members(key),
         status=DeviceStatus.INVALID,
         status_reason__in=REFUSALS,
         status_changed_at__gt=now - WITHIN,
         verified_at__isnull=False,
-    ).exclude(pk__in=judged.values("device"))
+    ).exclude(Exists(judged))
     number = gone.count()
     if number < LEAST:
         return False
     # Only whether they are more than 5 % matters, so no more are counted than that takes.
     most = number * (SHARE - 1)
-    return PushDevice.objects.filter(**lane, status__in=KNOWN)[:most].count() < most
+    return PushDevice.objects.filter(_members(key), status__in=KNOWN)[:most].count() < most
 
 
 def _trip(key: lanes.Key, *, now: datetime) -> None:
-    lane = Q(app=key.app, transport=key.transport, environment=key.environment)
     gone = PushDevice.objects.filter(
-        lane, status=DeviceStatus.INVALID, status_reason__in=REFUSALS, status_changed_at__gt=now - WITHIN
+        _members(key), status=DeviceStatus.INVALID, status_reason__in=REFUSALS, status_changed_at__gt=now - WITHIN
     )
     devices = list(gone.filter(verified_at__isnull=False, quarantined_at=None))
     words = f"{len(devices)} devices were called dead within {WITHIN.seconds // 60} minutes."
@@ -138,5 +136,17 @@ def _trip(key: lanes.Key, *, now: datetime) -> None:
     logger.error("push.mass_invalidation", lane=key.short, devices=number)
 
 
-def _of(lane: Lane) -> dict[str, str]:
-    return {"app": lane.app, "transport": lane.transport, "environment": lane.environment}
+def _members(key: lanes.Key) -> Q:
+    """The devices that a lane carries. A credential says after its @ to whom: a host, or a platform behind FCM."""
+    lane = Q(app=key.app, transport=key.transport, environment=key.environment)
+    whom = key.credential.partition("@")[2]
+    if key.transport == Transport.WEBPUSH and "." in whom:
+        return lane & (Q(address__startswith=f"https://{whom}/") | Q(address__startswith=f"https://{whom}:"))
+    if key.transport == Transport.FCM and whom:
+        named = Q(installation__platform__in=fcm.PLATFORMS)
+        return lane & (Q(installation__platform=whom) if whom in fcm.PLATFORMS else ~named)
+    return lane
+
+
+def _key(lane: Lane) -> lanes.Key:
+    return lanes.Key(lane.app, lane.transport, lane.environment, lane.credential)

@@ -125,7 +125,7 @@ def _refused(attempt: Attempt, answer: Answer, *, now: datetime) -> None:
     elif answer.verdict == Verdict.INVALIDATE:
         said: dict[str, Any] = {"answer": answer, "key": attempt.lane, "delivery_id": delivery.pk}
         if quarantine.refused(device=device, now=now, **said):
-            attempt.closed[attempt.lane.short] = now + lanes.LOOK_AGAIN
+            attempt.closed[attempt.lane.name] = now + lanes.LOOK_AGAIN
     elif answer.verdict == Verdict.SUSPECT:
         transitions.suspected(device=device, answer=answer, delivery_id=delivery.pk, now=now)
     elif answer.verdict == Verdict.RETRY and _is_about_it(answer):
@@ -160,7 +160,7 @@ def _stopped(attempt: Attempt, answer: Answer, *, now: datetime) -> Snooze:
     reason = answer.lane_reason or answer.reason or answer.status or "refused"
     until = lanes.stop(attempt.lane, reason=reason, words=answer.words, last=answer.lane_for, now=now)
     until = min(until or now + lanes.LOOK_AGAIN, now + lanes.LOOK_AGAIN)
-    attempt.closed[attempt.lane.short] = until
+    attempt.closed[attempt.lane.name] = until
     return Snooze(f"Its lane was stopped: {reason}.", until=until, code=lanes.WAITING)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -33,7 +34,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "title": "Service levels",
         "groups": list(groups.items()),
-        "counted_until": Watermark.objects.order_by("counted_until").values_list("counted_until", flat=True).first(),
+        "counted_until": _counted_until(found),
         "incidents": list(incidents[:INCIDENTS]),
         "recovery": recovery.times(start=now - MONTH, end=now, now=now),
         "open_spells": measured.spells(now=now),
@@ -80,6 +81,12 @@ def items(request: HttpRequest, key: str) -> HttpResponse:
     within = ranges.read(request.GET.dict(), now=now)
     address = each.source.link(_spenders(each, within, now=now))
     return redirect(address or f"{reverse('monitor:objective', args=[each.key])}?{within.query}")
+
+
+def _counted_until(found: Sequence[levels.Level]) -> datetime | None:
+    """Up to where every promise is counted."""
+    marks = Watermark.objects.filter(objective__in=[each.objective.key for each in found])
+    return marks.order_by("counted_until").values_list("counted_until", flat=True).first()
 
 
 def _objective(key: str) -> Objective:

@@ -98,7 +98,7 @@ def context(request: HttpRequest, base: dict[str, Any]) -> dict[str, Any]:
         else None,
         "may_see_clock": request.user.has_perm("django_q.view_schedule"),
         "beats": [
-            (records_admin.spoken(beat.name), beat.seen_at, records_admin.is_silent(beat.seen_at))
+            (records_admin.spoken(beat.name), beat.seen_at, records_admin.is_silent(beat))
             for beat in beats[:BEATS_SHOWN]
             if may_see_beats
         ],

@@ -27,7 +27,8 @@ from queues.engine.heartbeats import Heartbeat
 from queues.engine.limiter import RateCounter
 from queues.engine.revisions import Revision
 from queues.engine.window import SECOND, Window
-from queues.monitor.health import HEARTBEAT_MAX_AGE
+from queues.monitor.evaluate import BEAT as EVALUATOR
+from queues.monitor.health import EVALUATED_MAX_AGE, HEARTBEAT_MAX_AGE
 
 LINKED = 50
 """Ids in a link to the items of an act: an address has no room for a thousand."""
@@ -167,7 +168,7 @@ class HeartbeatAdmin(RecordAdmin):
     @display(description="state")
     def state(self, row: Heartbeat) -> SafeString:
         """Whether it was heard of lately."""
-        return marks.badge("warning", "Silent") if is_silent(row.seen_at) else marks.badge("good", "Heard")
+        return marks.badge("warning", "Silent") if is_silent(row) else marks.badge("good", "Heard")
 
     @display(description="seen")
     def seen(self, row: Heartbeat) -> SafeString:
@@ -185,12 +186,15 @@ def spoken(name: str) -> str:
     """A heartbeat's name in words."""
     part, _colon, host = name.partition(":")
     words = {"cluster": "Workers", "supervisor": "Supervisor"}.get(part)
+    if name == EVALUATOR:
+        return "Look at the alert rules"
     return f"{words} on {host}" if words else name
 
 
-def is_silent(seen_at: datetime) -> bool:
-    """Whether a heartbeat is older than it may be."""
-    return timezone.now() - seen_at > HEARTBEAT_MAX_AGE
+def is_silent(beat: Heartbeat) -> bool:
+    """Whether a heartbeat is older than it may be; the alert rules are looked at once a minute only."""
+    most = EVALUATED_MAX_AGE if beat.name == EVALUATOR else HEARTBEAT_MAX_AGE
+    return timezone.now() - beat.seen_at > most
 
 
 def drawn_edit(entry: LedgerEntry) -> SafeString:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import BooleanField, F, Func, TextField
+from django.db.models import BigIntegerField, F, Func, Lookup, TextField
 from django.db.models.expressions import Expression, RawSQL
-from django.db.models.fields import BigIntegerField
 
+TABLE = '"queues_emailmessage"'
 SLACK = timedelta(minutes=15)
 """Ids grow with time, but not to the second: transactions overlap, and some rows are dated by their sender."""
 
@@ -24,15 +24,11 @@ class IdAt(Expression):
         SELECT (SELECT MIN(id) FROM {table}), (SELECT MAX(id) FROM {table})
         UNION ALL
         SELECT
-            CASE WHEN at <= %s THEN (low + high + 1) / 2 ELSE low END,
-            CASE WHEN at <= %s THEN high ELSE (low + high + 1) / 2 - 1 END
-        FROM (
-            SELECT low, high, (
-                SELECT created_at FROM {table} WHERE id <= (low + high + 1) / 2 ORDER BY id DESC LIMIT 1
-            ) AS at
-            FROM seek WHERE low < high
-        ) halves
+            CASE WHEN {middle} <= %s THEN (low + high + 1) / 2 ELSE low END,
+            CASE WHEN {middle} <= %s THEN high ELSE (low + high + 1) / 2 - 1 END
+        FROM seek WHERE low < high
     ) SELECT MAX(low) FROM seek)"""
+    _MIDDLE = "(SELECT created_at FROM {table} WHERE id <= (low + high + 1) / 2 ORDER BY id DESC LIMIT 1)"
 
     def __init__(self, at: datetime) -> None:
         self.at = at
@@ -41,7 +37,8 @@ class IdAt(Expression):
     def resolve_expression(self, query: Any = None, *args: Any, **kwargs: Any) -> Any:
         """The statement, on the table of the query that it stands in."""
         table = f'"{query.model._meta.db_table}"'
-        return RawSQL(self._SQL.format(table=table), (self.at, self.at), BigIntegerField())  # noqa: S611 - our table
+        sql = self._SQL.format(table=table, middle=self._MIDDLE.format(table=table))
+        return RawSQL(sql, (self.at, self.at), BigIntegerField())  # noqa: S611 - our table's name
 
 
 class Domain(Func):
@@ -59,25 +56,29 @@ class Domain(Func):
         return super().as_sql(compiler, connection, template=template, **more)
 
 
-class AmongRecipients(Func):
-    """Whether a mail with several recipients goes to this address. Those with one are found by that."""
+class AmongRecipients(Lookup):  # type: ignore[type-arg]
+    """Whether a mail with several recipients goes to this address. Those with one are found by that.
 
-    output_field = BooleanField()
-    conditional = True
+    A lookup and not a function: Django would compare that with TRUE, and SQLite then not see its index.
+    """
 
-    def __init__(self, address: str) -> None:
-        self.address = address
-        super().__init__(F("recipients"))
+    lookup_name = "among_recipients"
+    prepare_rhs = False
+
+    def __init__(self, address: Any) -> None:
+        super().__init__(F("recipients"), address)
 
     def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
-        """Through the array's length, whose index holds few rows."""
-        column, params = compiler.compile(self.source_expressions[0])
-        inside = f"EXISTS (SELECT 1 FROM json_each({column}) WHERE value = %s)"  # noqa: S608 - a column's name
-        sql = f"(json_array_length({column}) > 1 AND {inside})"
-        return sql, (*params, *params, self.address)
+        """Through the ids of the few mails with several, which an index by the array's length holds."""
+        column, params = compiler.compile(self.lhs)
+        table, _, name = column.rpartition(".")
+        few = f"json_array_length(few.{name}) > 1"
+        one = f"EXISTS (SELECT 1 FROM json_each(few.{name}) WHERE value = %s)"  # noqa: S608 - a column's name
+        ids = f'SELECT few."id" FROM {TABLE} few WHERE {few} AND {one}'  # noqa: S608 - our table's name
+        return f'{table}."id" IN ({ids})', (*params, self.rhs)
 
     def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> Any:
         """Through the inverted index."""
-        column, params = compiler.compile(self.source_expressions[0])
+        column, params = compiler.compile(self.lhs)
         sql = f"(jsonb_array_length({column}) > 1 AND {column} @> jsonb_build_array(%s::text))"
-        return sql, (*params, *params, self.address)
+        return sql, (*params, *params, self.rhs)

@@ -62,7 +62,7 @@ def _part(beat: Heartbeat) -> Part:
     return Part(
         name=records_admin.spoken(beat.name),
         seen_at=beat.seen_at,
-        silent=records_admin.is_silent(beat.seen_at),
+        silent=records_admin.is_silent(beat),
         memory=f"{memory:,.0f} MB" if isinstance(memory, int | float) else "",
         said=", ".join(f"{key} {value}" for key, value in plain.items()),
         processes=processes,

@@ -265,6 +265,7 @@ def _after_partial_refusal(message: EmailMessage, receipt: Receipt) -> None:
         else item.fresh_key(),
         "content_hash": "",
         "created_at": message.created_at,
+        "first_due_at": message.first_due_at,
         "due_at": now + timedelta(seconds=1),
         "recipients": rest,
         "recipient": rest[0],

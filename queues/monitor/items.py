@@ -56,6 +56,8 @@ class Items(Timed):
     queue: str
     done: str = "succeeded_at"
     due: Any = field(default_factory=_wanted)
+    excused: Q | None = None
+    """What is excluded although it was not cancelled."""
 
     def timed(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """With `took`; of an item that ran again after it was finished, from its history."""
@@ -77,6 +79,7 @@ class Items(Timed):
         over = Q(took__isnull=False) | Q(status__in=(Status.DEAD_LETTER, Status.CANCELLED))
         return said(
             When(took__lte=self.limit, then=Value("good")),
+            *([When(self.excused, then=Value("excluded"))] if self.excused else []),
             When(Q(status=Status.CANCELLED, cancelled__lte=self.limit) & ~Q(last_code=EXPIRED), then=Value("excluded")),
             *(When(each, then=Value("paused")) for each in self._paused(start, end, now=now)),
             When(over | Q(due__lt=now - self.within), then=Value("bad")),

@@ -140,6 +140,7 @@ RULES = (
         title="Service levels are not measured",
         severity=Severity.TICKET,
         look=unmeasured,
+        holds=timedelta(minutes=2),
         advice="Alerts on error budgets are blind meanwhile; the rules without traffic are not. The log's line"
         " `rollup.failed` says why.",
     ),

@@ -116,6 +116,7 @@ RULES = (
         title="The provider did not deliver some events",
         severity=Severity.TICKET,
         look=gaps,
+        holds=timedelta(minutes=5),  # after a start of the whole the sweep comes first
         advice="Nothing is lost: the sweep stored them. Compare the times with our own outages and with the provider's"
         " list of failed deliveries; if there was no outage, the endpoint does not subscribe to these types.",
     ),

@@ -14,7 +14,7 @@ import itertools
 import json
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.db import router, transaction
 from django.db.models import F, Q, QuerySet, Sum
@@ -207,8 +207,8 @@ def _held(events: Page) -> set[str]:
     rows = WebhookEvent.objects.filter(idempotency_key__in=keys).values_list("idempotency_key", flat=True)
     stones = Tombstone.objects.filter(queue=inbox.QUEUE, key__in=keys).values_list("key", flat=True)
     known = {keys[key] for key in (*rows, *stones)}
-    twins = WebhookEvent._default_manager.filter(Q(snapshot_event__in=snapshots), ~Q(snapshot_event=""))
-    known.update(twins.values_list("snapshot_event", flat=True))
+    twins = WebhookEvent.objects.filter(Q(snapshot_event__in=snapshots), ~Q(snapshot_event=""))
+    known.update(cast("QuerySet[WebhookEvent]", twins).values_list("snapshot_event", flat=True))
     return {each for each, snapshot in snapshots.items() if each in known or snapshot in known}
 
 

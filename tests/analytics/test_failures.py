@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -173,7 +172,8 @@ def test_all_panels_failing_still_answer_with_the_last_figures_at_once(
     """The drill of the design: 200 within 300 ms, all panels with their age, and recovered with the next cycle."""
     good = get(reader, spring)
     later(clock, 1)
-    monkeypatch.setattr(board, "PATIENCE", PATIENCE)
+    if kind == "timeout":  # the others fail at once, so that nobody's patience ends
+        monkeypatch.setattr(board, "PATIENCE", PATIENCE)
     for name in ALL:
         drill.begin(panel=name, kind=kind, now=NOW)
     with within(300):
@@ -195,9 +195,8 @@ def test_a_query_that_hangs_is_ended_and_said_to_be(
     get(reader, spring)
     later(clock, 1)
     drill.begin(panel="delivery", kind="timeout", now=NOW)
-    begun = time.perf_counter()
-    fragment = reader.get(f"/analytics/campaigns/{spring.pk}/panels/delivery/")
-    assert time.perf_counter() - begun < 2
+    with within(400):
+        fragment = reader.get(f"/analytics/campaigns/{spring.pk}/panels/delivery/")
     assert fragment.status_code == 200
     page = fragment.content.decode()
     assert states(page) == {"delivery": "saved"}

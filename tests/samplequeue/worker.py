@@ -9,7 +9,6 @@ import argparse
 import os
 import signal
 import threading
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -30,13 +29,13 @@ def main() -> None:
     given = parser.parse_args()
     django.setup()
 
-    from queues.engine import claim, settle
+    from queues.engine import claim, drain, settle
     from queues.engine.drain import Drain
     from queues.engine.policy import RetryPolicy
     from queues.engine.registry import Done, Queue
     from tests.samplequeue.models import Effect, Job
 
-    monotonic = time.monotonic
+    clock = drain._awake_or_not
     lock, passed, gates = threading.Lock(), dict.fromkeys(STAGES, 0), [given.gate]
 
     def stage(name: str) -> None:
@@ -54,7 +53,7 @@ def main() -> None:
             while gates and (gate := gates.pop()):
                 with open(gate) as pipe:
                     pipe.read()
-                time.monotonic = lambda: monotonic() + 60  # as if the process had stood still so long
+                drain._awake_or_not = lambda: clock() + 60  # as if the machine had been suspended so long
 
     def handler(item: Any, context: Any) -> Done:
         stage("before")

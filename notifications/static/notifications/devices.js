@@ -15,6 +15,14 @@ const WORDS = {
 
 if (card.dataset.serverKey) start();
 
+// The list of devices as the server has it now; a log-in page or an error leaves the old one.
+async function listed() {
+  const answer = await fetch(location.href).catch(() => null);
+  if (!answer?.ok || answer.redirected) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("devices");
+  if (fresh) document.getElementById("devices").replaceWith(document.adoptNode(fresh));
+}
+
 async function start() {
   const { RedrivePush } = await import(card.dataset.module);
   const { account, devices, worker, serverKey } = card.dataset;
@@ -23,7 +31,8 @@ async function start() {
   off.addEventListener("click", () => act("One moment …", () => push.unsubscribe(), "Notifications are off in this browser."));
   push.addEventListener("change", (event) => {
     if (["permission", "subscription"].includes(event.detail.why)) show();
-    if (event.detail.why === "push") setTimeout(() => location.reload(), 1500);
+    // Its answer needs a moment to be written down.
+    if (event.detail.why === "push") setTimeout(() => listed().then(() => show()), 1500);
   });
 
   async function show(words) {
@@ -40,6 +49,7 @@ async function start() {
     say.textContent = meanwhile;
     try {
       await doing();
+      await listed();
       await show(after);
     } catch (error) {
       await show(error.message);
@@ -48,6 +58,8 @@ async function start() {
     say.focus({ preventScroll: true });
   }
 
-  await push.keep().catch(() => null);
+  const before = await push.state();
+  await push.keep({ atOnce: true }).catch(() => null);
+  if ((await push.state()) !== before) await listed();
   await show();
 }

@@ -11,6 +11,8 @@
 // not_subscribed, refused (the server's 4xx), unreachable (after all retries).
 
 const KEEP_EVERY = 24 * 3600_000;
+const ASK_EVERY = 5 * 60_000;
+const GONE = { status: "invalid", status_reason: "" };
 const seconds = (number) => new Promise((done) => setTimeout(done, number * 1000));
 
 export class PushProblem extends Error {
@@ -56,15 +58,26 @@ export class RedrivePush extends EventTarget {
     return this.#register(await this.#subscribed(await this.#key()));
   }
 
-  // Without asking anything: registers again if the subscription or its key changed, or once a day, so that the server
-  // knows that we are still here. Returns what it remembers or the device, or null if there is nothing to keep.
-  async keep() {
+  // Without asking the person: registers again if the subscription or its key changed, if the server has lost the device,
+  // or once a day, so that the server knows that we are still here; forgets it if it was removed elsewhere. The server is
+  // asked every five minutes, or with `atOnce`. Returns what it remembers or the device, or null if there is nothing to keep.
+  async keep({ atOnce = false } = {}) {
     const memory = this.supported ? await this.#memory() : null;
     if (!memory) return null; // never switched on here, or switched off, or by somebody else
     if (Notification.permission !== "granted") {
       if (Notification.permission === "denied") await this.#left(memory, "opted_out");
       return null;
     }
+    const asked = atOnce || Date.now() - memory.asked > ASK_EVERY;
+    const device = asked ? await this.device().catch((problem) => (problem.problem?.status === 404 ? GONE : null)) : null;
+    if (device) await remember("registration", { ...memory, asked: Date.now() });
+    if (device?.status === "unregistered" && device.status_reason !== "logged_out") {
+      await remember("registration", null);
+      this.#changed("removed");
+      return null;
+    }
+    if (device?.status === "invalid" && device.status_reason !== "replaced") await (await this.#subscription())?.unsubscribe();
+    if (["invalid", "unregistered"].includes(device?.status)) return this.#register(await this.#subscribed(await this.#key()));
     const subscription = (await this.#subscription()) || (await this.#subscribed(await this.#key()));
     const same = memory.endpoint === subscription.endpoint && Date.now() - memory.at < KEEP_EVERY;
     if (same && sameKey(subscription, await this.#key())) return memory;
@@ -136,7 +149,7 @@ export class RedrivePush extends EventTarget {
       expiration_time: expirationTime ? new Date(expirationTime).toISOString() : null,
     });
     this.retries = device.retry_after_seconds || this.retries;
-    const memory = { id: device.id, account: this.account, endpoint, at: Date.now(), refresh: new URL(this.refresh, location.href).href, refreshToken: device.refresh_token };
+    const memory = { id: device.id, account: this.account, endpoint, at: Date.now(), asked: Date.now(), refresh: new URL(this.refresh, location.href).href, refreshToken: device.refresh_token };
     await remember("registration", memory);
     this.#changed("registered", device);
     return device;

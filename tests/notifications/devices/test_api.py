@@ -181,6 +181,17 @@ def test_removing_is_unregistered_and_safe_to_repeat(query: str, reason: str):
     assert (refused.status_code, set(problem(refused)["errors"])) == (400, {"reason"})
 
 
+def test_logging_out_ends_the_pushes_to_this_browser_and_to_no_other(settings: Settings):
+    anna = person()
+    client = session(anna)
+    here = send(client, "POST", LIST, body(installation_id="this browser")).json()["id"]
+    phone = register(anna, installation="phone").device
+    client.post("/accounts/logout/")
+    there = PushDevice.objects.get(pk=here)
+    assert (there.status, there.status_reason) == ("unregistered", "logged_out")
+    assert PushDevice.objects.get(pk=phone.pk).status == "pending"
+
+
 def test_echoing_the_nonce_makes_it_active_and_again_is_no_error():
     anna = person()
     device = register(anna, Given(transport="webpush", **subscription()), now=timezone.now()).device

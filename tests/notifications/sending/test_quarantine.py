@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import transaction
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from notifications import push
 from notifications.models import DeviceTransition, Lane, PushDelivery, PushDevice
-from notifications.sending import quarantine
+from notifications.sending import lanes, quarantine
 from notifications.states import DeviceStatus
 from queues.engine.states import Status
 from tests.notifications.sending.world import ACCEPTED, DEAD, Service, by_status, device, drain, many
@@ -141,6 +142,25 @@ def test_who_registered_anew_meanwhile_keeps_the_new_address(service: Service):
     assert (old.status, old.quarantined_at) == (DeviceStatus.INVALID, None)
     live = PushDevice.objects.filter(installation=old.installation, status__in=("active", "pending"))
     assert live.count() == 1
+
+
+def test_a_lane_is_one_host_of_web_push_and_one_platform_behind_fcm(service: Service):
+    """25 of one browser maker's are few of all browsers, and all of that lane."""
+    service.credential = lambda address: f"k@{urlsplit(address.address).hostname or address.platform or 'any'}"  # type: ignore[method-assign]
+    many(600, transport="webpush", address="https://big.example/x")
+    small = [device(transport="webpush", address=f"https://small.example/{n}") for n in range(25)]
+    notify(small)
+    all_dead(service)
+    drain()
+    lane = Lane.objects.get(state="stopped")
+    assert lane.credential == "k@small.example"
+    assert quarantine.held(lane).count() >= 20
+    others = lanes.Key("default", "webpush", "production", "k@big.example")
+    assert lanes.waits_until(others, lanes.read(transports=["webpush"]), now=timezone.now()) is None
+    many(30, status="invalid", status_reason="refused", quarantined_at=timezone.now())
+    parts = {"app": "default", "transport": "fcm", "environment": "production"}
+    ios, other = (Lane(**parts, credential=f"k@{whom}") for whom in ("ios", "any"))
+    assert (quarantine.held(ios).count(), quarantine.held(other).count()) == (0, 30)
 
 
 @pytest.mark.parametrize("fault", ["fault", "stop", "retry", "uncertain", "unknown"])

@@ -88,7 +88,7 @@ def device(user: User | None = None, *, transport: str = Transport.FCM, **fields
 
 def many(count: int, *, transport: str = Transport.FCM, **fields: Any) -> list[PushDevice]:
     """Active devices of as many users, in few statements."""
-    first = next(_numbers)
+    first, same = next(_numbers), fields.pop("address", "")
     for _ in range(count):
         next(_numbers)
     users = User.objects.bulk_create(User(username=f"many{first + n}") for n in range(count))
@@ -99,7 +99,7 @@ def many(count: int, *, transport: str = Transport.FCM, **fields: Any) -> list[P
         PushDevice(
             installation=installation,
             transport=transport,
-            address=f"token-{first + n}",
+            address=same or f"token-{first + n}",
             address_kind=KINDS[Transport(transport)],
             address_sha256=f"{first + n:064x}",
             app="default",

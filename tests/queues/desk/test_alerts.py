@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
+from queues.desk import alert_acts
 from queues.desk.ledger import LedgerEntry
+from queues.desk.operations import Actor
 from queues.monitor.models import Alert, AlertDelivery, Silence
-from tests.queues.desk.people import client_of
+from tests.queues.desk.people import client_of, person
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/queues/alert/"
@@ -103,3 +107,17 @@ def test_who_may_only_look_is_refused_and_that_is_recorded(act: str):
     assert client_of("observer").post(f"{LIST}{row.pk}/{act}/", said).status_code == 403
     assert (Alert.objects.get().state, Silence.objects.count()) == ("firing", 0)
     assert LedgerEntry.objects.get().act == f"refused {act} alert"
+
+
+def test_the_acts_themselves_ask_for_the_permission():
+    """Not only their pages: whatever calls them next."""
+    row, now = alert(), timezone.now()
+    observer = Actor.of(person("observer"))
+    said: dict[str, Any] = {"actor": observer, "reason": "x", "now": now}
+    with pytest.raises(PermissionDenied):
+        alert_acts.acknowledge(alert_id=row.pk, **said)
+    with pytest.raises(PermissionDenied):
+        alert_acts.silence(rule="", scope="", until=now + timedelta(hours=1), **said)
+    with pytest.raises(PermissionDenied):
+        alert_acts.end_silence(silence_id=1, **said)
+    assert (Alert.objects.get().state, Silence.objects.count()) == ("firing", 0)

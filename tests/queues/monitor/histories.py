@@ -192,7 +192,10 @@ def pushes(chance: random.Random, known: Known, start: datetime, length: timedel
     for each in lives:
         each.first_done = None  # accepted_at stays that of the first
         each.fields = {"accepted_at": each.done}
-        known.add("push.accepted", each.due, *verdict(each, timedelta(seconds=60), now, []))
+        told, took = verdict(each, timedelta(seconds=60), now, [])
+        if each.dead and chance.random() < 0.5:
+            each.fields["failed_reason"], told = "dead address: gone", "excluded"
+        known.add("push.accepted", each.due, told, took)
         if each.done:
             heard = chance.choice((None, each.done + 5000 * MS, each.done + timedelta(hours=2)))
             each.fields["delivered_at"] = heard

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,13 +17,14 @@ from hypothesis import strategies as st
 
 from analytics import stats
 from queues import tasks
-from queues.desk import operations
+from queues.desk import limits_page, operations
 from queues.desk.operations import Actor
 from queues.desk.selection import Selection
 from queues.email.models import EmailMessage
-from queues.engine import failure_groups, recurring
+from queues.engine import board, failure_groups, limiter, processes, recurring
 from queues.engine.attempts import Attempt
 from queues.engine.failure_groups import FailureGroup
+from queues.engine.registry import Limit
 from queues.engine.states import Status
 from queues.monitor import histogram, objective, recovery, rollup, schedules, sizes
 from queues.monitor.models import PauseSpan, Recovery, ScheduleState, SloMinute, StaleMinute
@@ -268,7 +271,7 @@ class TestPlans:
         rows = source.late_rows(NOW - MINUTE, NOW)
         plan = self.explained(rows)
         assert connection.vendor == "postgresql" or "attempt_started" in plan
-        assert "first_due" not in plan, "an open range of the past would be read from its beginning"
+        assert "emailmessage_first_due" not in plan, "an open range of the past would be read from its beginning"
 
     def table(self, key: str) -> str:
         """Its model's name."""
@@ -286,6 +289,36 @@ class TestPlans:
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL enable_seqscan = off")
         return str(rows.explain())
+
+
+@pytest.mark.django_db
+def test_a_shown_limit_is_the_limiters_own_decision(settings: Any):
+    settings.RATE_LIMITS = {"checkout.user": (5, 60)}
+    chance, at, answers = random.Random(3), NOW, {True: 0, False: 0}
+    wanted = [Limit("checkout.user", "7")]
+    for _ in range(200):
+        at += timedelta(milliseconds=chance.choice((0, 7, 400, 2_000, 9_000, 31_000)))
+        uses = limits_page.allowance("checkout.user", now=at).uses
+        free_at = uses[0].free_at if uses else None
+        answer = limiter.take(wanted, at=at)
+        assert answer.granted == (free_at is None)
+        assert answer.until == free_at
+        answers[answer.granted] += 1
+    assert min(answers.values()) > 20
+
+
+def test_processes_tell_their_memory_and_their_task():
+    session = os.getsid(0)
+    board.begin(task={"name": "drain email"})
+    try:
+        mine = next(each for each in processes.of_session(session) if each["pid"] == os.getpid())
+        assert (mine["task"], mine["seconds"]) == ("drain email", 0)
+        assert 10 < mine["memory_mb"] < 4000
+        assert board.busy(session=session) == 1
+    finally:
+        board.end()
+    mine = next(each for each in processes.of_session(session) if each["pid"] == os.getpid())
+    assert "task" not in mine
 
 
 @pytest.mark.django_db

@@ -18,13 +18,19 @@ from tests.queues.monitor.histories import Known
 pytestmark = pytest.mark.django_db
 
 START = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
-LENGTH = timedelta(hours=16)
+LENGTH = timedelta(hours=5)
 NOW = START + LENGTH + timedelta(seconds=37)
 LATENT = ("email.accepted", "email.quick", "webhook.handled", "push.accepted", "checkout.fast")
 VERDICTS = ("good", "bad", "excluded", "paused")
 
 
-def history(seed: int, number: int = 220) -> Known:
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is older than the history."""
+    monkeypatch.setattr(rollup, "FIRST_LOOK", LENGTH + timedelta(hours=1))
+
+
+def history(seed: int, number: int = 150) -> Known:
     """Rows of every kind, and what they mean."""
     chance, known = random.Random(seed), Known()
     histories.mails(chance, known, START, LENGTH, NOW, number)

@@ -38,7 +38,8 @@ ADDRESSES = {
 
 
 @pytest.fixture(autouse=True)
-def _noon() -> Any:
+def _noon(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(rollup, "FIRST_LOOK", timedelta(hours=2))
     with time_machine.travel(NOW, tick=False):
         yield
 

@@ -29,7 +29,7 @@ from queues.engine.breaker import Breaker
 from queues.engine.drain import Drain
 from queues.engine.heartbeats import Heartbeat
 from queues.engine.states import Priority, Status
-from queues.monitor import evaluate, objective, queue_rules, rules, schedules, watchman
+from queues.monitor import burn_rules, evaluate, objective, queue_rules, rules, schedules, watchman
 from queues.monitor.models import Alert, AlertDelivery, Severity, SloHour, SloMinute, Watermark
 from queues.monitor.rules import Finding, Rule
 from queues.webhooks import counting
@@ -106,9 +106,12 @@ def test_workers_that_do_not_come(sink: Sink, now: datetime):
 def test_what_staff_paused_is_not_behind(now: datetime):
     """A pause is somebody's will; of one type, the others still count."""
     mail(Status.PENDING, now=now)
-    mail(Status.PENDING, now=now, kind="news")
+    mail(Status.PENDING, now=now, kind="campaign", priority=Priority.LOW)
+    assert {found.scope for found in queue_rules.behind(now + 6 * MINUTE)} == {"email"}
     actor = operations.Actor.shell()
     operations.pause(queue="email", kind="receipt", actor=actor, reason="x", now=now)
+    assert fires(at=now + 6 * MINUTE) == set(), "and what has low priority may wait"
+    mail(Status.PENDING, now=now, kind="news")
     assert fires(at=now + 6 * MINUTE) == {("queue_behind", "email")}
     operations.pause(queue="email", kind="", actor=actor, reason="x", now=now)
     assert fires(at=now + 8 * MINUTE) == set()
@@ -323,6 +326,8 @@ def test_a_budget_that_leaks(now: datetime):
     assert ("budget_burning_slowly", goal.key) in fires(at=now)
     assert ("budget_burning", goal.key) not in fires(at=now)
     assert Alert.objects.get(rule="budget_burning_slowly").severity == Severity.TICKET
+    SloHour.objects.update(good=10**6, bad=0)
+    assert list(burn_rules._look(Severity.TICKET, now)) == [], "the days before were good: it began just now"
 
 
 def test_silence_where_there_is_never_any(now: datetime):
