@@ -18,7 +18,7 @@ from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import models, transaction
 
-from notifications.models import Installation, Lane, PushDelivery, PushDevice
+from notifications.models import Installation, Lane, PushDevice
 from queues.desk.permissions import ADMINISTRATOR, OBSERVER, OPERATOR
 
 CUSTOMER = "Customer"
@@ -28,9 +28,8 @@ ACTS = (
     (PushDevice, "test_device"),
     (PushDevice, "unregister_device"),
     (Lane, "resume_lane"),
-    (PushDelivery, "add_pushdelivery"),
 )
-"""What Operator and Administrator may do."""
+"""What Operator and Administrator may do; to push is for programs, whose users are given it by hand."""
 
 
 def ensure(sender: AppConfig, using: str = "default", **_: Any) -> None:

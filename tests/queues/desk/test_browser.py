@@ -67,7 +67,7 @@ def test_one_box_chooses_the_page(page: Any, log_in: Callable[[Any], Any]):
 def test_by_keyboard_alone(page: Any, log_in: Callable[[Any], Any]):
     item = mail()
     log_in(person("operator")).goto(f"{LIST}{item.pk}/change/")
-    page.get_by_role("link", name="Redrive").focus()
+    page.get_by_role("link", name="Redrive …", exact=True).focus()
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="1 will be redriven").wait_for()
     page.wait_for_function("document.activeElement.name === 'reason'")

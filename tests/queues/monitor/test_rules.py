@@ -248,7 +248,7 @@ def test_clocks_that_disagree(settings: Settings, now: datetime):
         Client().post(deliveries.ADDRESS, body, content_type="application/json", headers={"Stripe-Signature": header})
     counting.write()
     assert fires(at=now) == {("clock_skew", "stripe")}
-    assert "-1,200 s from ours" in Alert.objects.get().words or "+1,200 s" in Alert.objects.get().words
+    assert "their time is -1,2" in Alert.objects.get().words
     assert fires(at=now + timedelta(hours=3)) == set()
 
 
