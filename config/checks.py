@@ -98,7 +98,7 @@ def clock_is_safe() -> Iterator[CheckMessage]:
     if cluster.get("workers", 0) < (needed := len(registry.all_queues()) + 2):
         yield Warning(
             f"Q_CLUSTER: {needed} workers are needed, one for each queue's resident drain and two for short tasks.",
-            id="redrive.W030",
+            id="redrive.W033",
         )
     if cluster.get("max_attempts") != 1:
         yield Error("Q_CLUSTER: max_attempts must be 1; retries are the queues' own.", id="redrive.E015")

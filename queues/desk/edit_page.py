@@ -41,7 +41,8 @@ def view(request: HttpRequest, item_id: int, *, desk: QueueItemAdmin) -> HttpRes
     if request.method == "GET" and (why := edits.hinders(item, editor)):
         messages.error(request, f"It cannot be edited: {why}.")
         return redirect(back)
-    seen, said = desk.sees(request, item), {"actor": actor, "queue": desk.queue.name, "now": now}
+    seen = desk.sees(request, item)
+    said: dict[str, Any] = {"actor": actor, "queue": desk.queue.name, "now": now}
     with refusals.noted(act="edit", reason=reason, items=[item.pk], **said):
         if not may:
             raise PermissionDenied
@@ -147,7 +148,7 @@ class _Lines(forms.CharField):
     def __init__(self, name: str, value: list[str]) -> None:
         rows = min(max(len(value), 1), 8)
         box = forms.Textarea(attrs={"class": "desk-input", "rows": rows, "autocomplete": "off", "spellcheck": "false"})
-        said = {"label": name.capitalize(), "help_text": "One address a line." if name == "to" else ""}
+        said: dict[str, Any] = {"label": name.capitalize(), "help_text": "One address a line." if name == "to" else ""}
         super().__init__(initial="\n".join(value), required=False, widget=box, max_length=400_000, **said)
 
     def clean(self, value: Any) -> Any:

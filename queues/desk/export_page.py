@@ -24,7 +24,7 @@ def view(request: HttpRequest, *, desk: QueueItemAdmin) -> HttpResponseBase:
     if not desk.has_view_permission(request):
         if request.method == "GET":
             raise PermissionDenied
-        said = {"reason": request.POST.get("reason", ""), "queue": desk.queue.name}
+        said: dict[str, Any] = {"reason": request.POST.get("reason", ""), "queue": desk.queue.name}
         with refusals.noted(actor=actor_of(request), act="export", now=timezone.now(), **said):
             raise PermissionDenied
     kept = listing.kept(request.GET)

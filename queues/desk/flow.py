@@ -102,7 +102,8 @@ def _minutes(rows: QuerySet[Any], column: str, side: str, now: datetime) -> Quer
     within = Q(**{f"{column}__gt": now - HOUR, f"{column}__lte": now})
     recently = Case(When(within, then=F(column)), default=None, output_field=DateTimeField())
     grouped = recent.annotate(side=Value(side), minute=TruncMinute(recently)).values_list("side", "of", "minute")
-    return grouped.annotate(number=Sum("gone"), last=Max("pk"))
+    counted: QuerySet[Any, tuple[Any, ...]] = grouped.annotate(number=Sum("gone"), last=Max("pk"))
+    return counted
 
 
 def _flow(queue: str, rows: list[tuple[Any, ...]], first: datetime) -> Flow:

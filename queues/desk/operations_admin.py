@@ -143,7 +143,7 @@ class OperationAdmin(RecordAdmin):
 
     def _do(self, request: HttpRequest, operation: Operation, act: Callable[[], Operation]) -> HttpResponse:
         name, now = request.path.rstrip("/").rpartition("/")[2], timezone.now()
-        said = {"reason": request.POST.get("reason", ""), "queue": operation.queue}
+        said: dict[str, Any] = {"reason": request.POST.get("reason", ""), "queue": operation.queue}
         try:
             with refusals.noted(actor=actor_of(request), act=f"{name} of {operation.act}", now=now, **said):
                 operation = act()

@@ -29,8 +29,8 @@ OPERATOR = "Operator"
 OBSERVER = "Observer"
 ADMINISTRATOR = "Administrator"
 
-ITEM_ACTS = ("redrive", "replay", "snooze", "reschedule", "prioritize", "discard", "purge", "restore", "pause")
-ITEM_ACTS += ("edit", "view_payload")
+ITEM_ACTS: tuple[str, ...] = ("redrive", "replay", "snooze", "reschedule", "prioritize", "discard", "purge", "restore")
+ITEM_ACTS += ("pause", "edit", "view_payload")
 CONFIGURE = ("configure",)
 """Of administrators alone: to run a queue's schedule at another time than its own."""
 CLOCK = ("view_schedule", "change_schedule", "view_success", "view_failure", "view_ormq", "view_task")

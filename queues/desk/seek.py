@@ -49,14 +49,14 @@ class Domain(Func):
     def __init__(self) -> None:
         super().__init__(F("recipient"))
 
-    def as_sql(self, compiler: Any, connection: Any, **more: Any) -> Any:
+    def as_sql(self, compiler: Any, connection: Any, **more: Any) -> Any:  # type: ignore[override]
         """As the index has it; SQLite has none for it."""
         find = "instr" if connection.vendor == "sqlite" else "strpos"
         template = f"substr(%(expressions)s, {find}(%(expressions)s, '@') + 1)"
         return super().as_sql(compiler, connection, template=template, **more)
 
 
-class AmongRecipients(Lookup):  # type: ignore[type-arg]
+class AmongRecipients(Lookup):
     """Whether a mail with several recipients goes to this address. Those with one are found by that.
 
     A lookup and not a function: Django would compare that with TRUE, and SQLite then not see its index.

@@ -32,7 +32,7 @@ class Standing:
     oldest_due_at: datetime | None = None
 
 
-UNKNOWN = Standing(**dict.fromkeys(("waiting", "retrying", "running", "dead"), Count(None)))
+UNKNOWN = Standing(waiting=Count(None), retrying=Count(None), running=Count(None), dead=Count(None))
 
 
 def of(queues: Sequence[Queue], *, now: datetime) -> dict[str, Standing]:

@@ -169,7 +169,7 @@ def _require(request: HttpRequest, permission: str, act: str) -> None:
         return
     if request.method == "GET":
         raise PermissionDenied
-    said = {"reason": request.POST.get("reason", ""), "queue": operations.SUPPRESSIONS}
+    said: dict[str, Any] = {"reason": request.POST.get("reason", ""), "queue": operations.SUPPRESSIONS}
     with refusals.noted(actor=actor_of(request), act=act, now=timezone.now(), **said):
         raise PermissionDenied
 

@@ -45,7 +45,10 @@ from queues.engine.failure_groups import FailureGroup
 type Handle = Callable[[BaseCommand, dict[str, Any]], None]
 
 SHOWN = 50
-NUMBER, QUEUE = ("number", {"type": int}), ("queue", {})
+type Argument = tuple[str, dict[str, Any]]
+
+NUMBER: Argument = ("number", {"type": int})
+QUEUE: Argument = ("queue", {})
 
 
 def add(parser: CommandParser) -> None:

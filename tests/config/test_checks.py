@@ -42,7 +42,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("redrive.E021", {"APNS_KEY_ID": "short"}),
     ("redrive.E022", {"APNS_TOPIC": "com.example.app\n"}),
     ("redrive.W016", {"Q_CLUSTER": CLUSTER | {"timeout": 40}}),
-    ("redrive.W030", {"Q_CLUSTER": CLUSTER | {"workers": 4}}),
+    ("redrive.W033", {"Q_CLUSTER": CLUSTER | {"workers": 4}}),
     ("redrive.E014", {"Q_CLUSTER": CLUSTER | {"retry": 60}}),
     ("redrive.E015", {"Q_CLUSTER": CLUSTER | {"max_attempts": 0}}),
 ]
