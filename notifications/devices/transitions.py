@@ -104,6 +104,18 @@ def confirmed(*, device: PushDevice, now: datetime, delivery_id: int | None = No
     return _move(device, DeviceStatus.ACTIVE, "confirmed", now, out_of=weak, delivery_id=delivery_id)
 
 
+def moved(*, device: PushDevice, environment: str, now: datetime) -> bool:
+    """Its token belongs to the provider's other environment. False if that one has a row for it already."""
+    there = PushDevice.objects.filter(
+        app=device.app, transport=device.transport, environment=environment, address_sha256=device.address_sha256
+    )
+    if there.exists() or not PushDevice.objects.filter(pk=device.pk).update(environment=environment):
+        return False
+    _set(device, {"environment": environment})
+    note(device=device, cause="other environment", now=now, words=f"It belongs to {environment}.")
+    return True
+
+
 def failed(*, device: PushDevice, now: datetime, answer: Answer | None = None, delivery_id: int | None = None) -> bool:
     """A delivery to it failed, and nothing says that the address is wrong. True if this one made it suspect."""
     PushDevice.objects.filter(pk=device.pk).update(failure_count=F("failure_count") + 1)

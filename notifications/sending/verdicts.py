@@ -24,7 +24,7 @@ from typing import Any
 from notifications.devices import transitions, verification
 from notifications.models import PushDelivery, PushDevice
 from notifications.sending import figures, lanes, quarantine
-from notifications.states import DeviceStatus
+from notifications.states import DeviceStatus, Transport
 from notifications.transports.answers import Answer, Verdict
 from queues.engine import breaker, log
 from queues.engine.item import QueueItem
@@ -116,6 +116,8 @@ def _taken(attempt: Attempt, answer: Answer, *, now: datetime) -> None:
         devices[attempt.device.pk] = attempt.device
     if devices:
         transitions.succeeded(devices=list(devices.values()), now=now)
+    if (environment := answer.extra.get("environment")) and environment != attempt.device.environment:
+        transitions.moved(device=attempt.device, environment=environment, now=now)
 
 
 def _refused(attempt: Attempt, answer: Answer, *, now: datetime) -> None:
@@ -168,8 +170,16 @@ def _tell_breakers(attempt: Attempt, answer: Answer, *, now: datetime) -> None:
     """The service's: silence and 5xx against any other answer. The campaign's: what is malformed against the rest."""
     failing = answer.verdict == Verdict.UNCERTAIN or (answer.verdict == Verdict.RETRY and not _is_about_it(answer))
     _count(attempt, attempt.service, failing, answer, now=now)
-    if not failing:
+    if not failing and not _is_the_endpoints(attempt, answer):
         _count(attempt, attempt.campaign, answer.verdict == Verdict.FAULT, answer, now=now)
+
+
+def _is_the_endpoints(attempt: Attempt, answer: Answer) -> bool:
+    """Whether a fault says something of one Web Push endpoint alone: a redirection, or 413 for what is small enough
+    (RFC 8030 section 7.2). Anybody may register such an endpoint; it must not hold a campaign.
+    """
+    strange = answer.status == "413" or answer.status.startswith("3")
+    return attempt.device.transport == Transport.WEBPUSH and answer.verdict == Verdict.FAULT and strange
 
 
 def _count(attempt: Attempt, name: str, failing: bool, answer: Answer, *, now: datetime) -> None:

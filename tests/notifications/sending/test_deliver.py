@@ -11,7 +11,7 @@ from django.utils import timezone
 from notifications import push
 from notifications.models import DeviceTransition, Lane, PushDelivery, PushDevice
 from notifications.sending import figures, words
-from notifications.states import DeviceStatus
+from notifications.states import DeviceStatus, Transport
 from notifications.transports.answers import Answer, Verdict
 from queues.engine.attempts import Attempt
 from queues.engine.breaker import Breaker
@@ -147,6 +147,27 @@ def test_our_own_fault_harms_no_device_and_the_campaign_is_held(service: Service
     assert set(PushDevice.objects.values_list("status", flat=True)) == {DeviceStatus.ACTIVE}
     held = PushDelivery.objects.filter(campaign="spring", status=Status.RETRYING)
     assert set(held.values_list("attempts", "last_code")) == {(0, "breaker")}, "nothing is charged"
+
+
+@pytest.mark.parametrize("status", ["413", "302"])
+def test_endpoints_that_answer_nonsense_hold_no_campaign(service: Service, status: str):
+    """Anybody may register a Web Push address of a server of their own."""
+    devices = many(30, transport=Transport.WEBPUSH)
+    hostile = {each.address for each in devices[:12]}
+    service.answer = lambda message, address: (
+        Answer(Verdict.FAULT, status=status) if address.address in hostile else ACCEPTED
+    )
+    notify(*devices, campaign="spring")
+    assert drain() == {"ack": 18, "dead_letter": 12}
+
+
+def test_a_token_of_apples_other_environment_is_known_there_from_then_on(service: Service):
+    one = device(transport=Transport.APNS)
+    service.answer = lambda message, address: Answer(Verdict.ACCEPTED, status="200", extra={"environment": "sandbox"})
+    notify(one)
+    assert drain() == {"ack": 1}
+    one.refresh_from_db()
+    assert (one.environment, one.transitions.latest("pk").cause) == ("sandbox", "other environment")
 
 
 def test_stop_stops_the_lane_and_its_clock_until_it_works_again(service: Service):
