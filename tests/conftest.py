@@ -37,9 +37,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
     part = os.environ.get("TEST_ON")
     if part:
-        others = [item for item in items if bool(item.get_closest_marker("once")) != (part == "once")]
-        items[:] = [item for item in items if bool(item.get_closest_marker("once")) == (part == "once")]
-        config.hook.pytest_deselected(items=others)
+        mine = _half([item for item in items if bool(item.get_closest_marker("once")) == (part == "once")])
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(mine)])
+        items[:] = mine
+
+
+def _half(items: list[pytest.Item]) -> list[pytest.Item]:
+    """With TEST_HALF=0 every other file, beginning with the first; with TEST_HALF=1 the others."""
+    if not (half := os.environ.get("TEST_HALF")):
+        return items
+    files = sorted({item.path for item in items})[int(half) :: 2]
+    return [item for item in items if item.path in set(files)]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,7 +1,7 @@
 """`make test`: style, types, layers, migrations, then all tests on SQLite and, where one is found, PostgreSQL.
 
-Both databases are tested in one pytest run, with a process each and one for what needs no particular database, so that
-two cores are busy and its closing line counts all of it. REQUIRE_POSTGRES=1 and REQUIRE_BROWSER=1 turn what would be
+Both databases are tested in one pytest run, with two processes each and one for what needs no particular database, so
+that two cores are busy and its closing line counts all of it. REQUIRE_POSTGRES=1 and REQUIRE_BROWSER=1 turn what would be
 left out into a failure. What follows `python -m tests.run` goes to pytest.
 """
 
@@ -28,6 +28,15 @@ CHECKS: tuple[tuple[str, list[str]], ...] = (
     ("settings", [PYTHON, "manage.py", "check", "--fail-level", "WARNING"]),
 )
 
+PROCESSES = (
+    "TEST_ON=sqlite//env:TEST_HALF=0",
+    "TEST_ON=sqlite//env:TEST_HALF=1",
+    "TEST_ON=postgres//env:TEST_HALF=0",
+    "TEST_ON=postgres//env:TEST_HALF=1",
+    "TEST_ON=once",
+)
+"""More than cores, since tests of processes and servers mostly wait."""
+
 
 def main() -> int:
     """Run everything, also after a failure, and return the exit status."""
@@ -46,16 +55,7 @@ def main() -> int:
         spread = ["-n", "2"]
         if database:
             environment["TEST_DATABASE_URL"] = database.url
-            spread = [
-                "--dist",
-                "each",
-                "--tx",
-                "popen//env:TEST_ON=sqlite",
-                "--tx",
-                "popen//env:TEST_ON=postgres",
-                "--tx",
-                "popen//env:TEST_ON=once",
-            ]
+            spread = ["--dist", "each", *(word for process in PROCESSES for word in ("--tx", f"popen//env:{process}"))]
         else:
             environment.pop("TEST_DATABASE_URL", None)
         failures = [name for (name, _), good in zip(CHECKS, passed, strict=False) if not good]
