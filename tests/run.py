@@ -1,8 +1,8 @@
 """`make test`: style, types, layers, migrations, then all tests on SQLite and, where one is found, PostgreSQL.
 
 Both databases are tested in one pytest run, with two processes each and one for what needs no particular database, so
-that two cores are busy and its closing line counts all of it. REQUIRE_POSTGRES=1 and REQUIRE_BROWSER=1 turn what would be
-left out into a failure. What follows `python -m tests.run` goes to pytest.
+that two cores are busy and its closing line counts all of it. REQUIRE_POSTGRES=1 and REQUIRE_BROWSER=1 turn what would
+be left out into a failure. What follows `python -m tests.run` goes to pytest.
 """
 
 from __future__ import annotations
