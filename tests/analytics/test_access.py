@@ -17,7 +17,7 @@ from analytics.panels.page import PANELS
 from queues.desk import tokens
 from tests.analytics.world import NOW, UNIT, campaign, event, give, person, tell
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 SECRET = 711
 """What the campaign spent: no stranger's answer may hold it, in euros or micros, or its name."""

@@ -14,7 +14,7 @@ from pytest_django import Settings
 from queues.email.models import EmailMessage
 from queues.engine.states import Priority
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 PASSWORD = "a long password"
 

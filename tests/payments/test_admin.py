@@ -20,7 +20,7 @@ from queues.desk.ledger import LedgerEntry, verify
 from tests.fake_stripe import FakeStripe
 from tests.queues.desk.people import client_of, person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 ADMINISTRATORS = frozenset({"administrator"})
 OPERATORS = ADMINISTRATORS | {"operator"}

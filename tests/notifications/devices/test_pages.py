@@ -19,7 +19,7 @@ from notifications.states import DeviceStatus
 from notifications.templatetags import devices as tags
 from tests.notifications.devices.world import VAPID_PRIVATE_KEY, person, register, subscription, token, wish
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 PAGE = "/devices/"
 

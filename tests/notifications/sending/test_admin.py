@@ -24,7 +24,7 @@ from queues.desk.operations import Actor, ReasonMissing
 from tests.notifications.sending.world import Service, device, drain, many
 from tests.queues.desk.people import client_of, person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 ADMINISTRATORS = frozenset({"administrator"})
 OPERATORS = ADMINISTRATORS | {"operator"}

@@ -28,7 +28,7 @@ from queues.monitor.models import Alert, AlertDelivery, Silence
 from queues.webhooks.models import WebhookEvent
 from tests.queues.desk.people import client_of, mail, person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 NOBODY, ADMINISTRATORS = frozenset[str](), frozenset({"administrator"})
 OPERATORS = ADMINISTRATORS | {"operator"}

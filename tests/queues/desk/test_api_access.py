@@ -19,7 +19,7 @@ from queues.desk.api import urls
 from queues.email import emails
 from tests.queues.desk.api_caller import Program, problem, user_with
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 MAIL: dict[str, Any] = {"to": ["anna@example.com"], "subject": "Hello", "text": "Good morning"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

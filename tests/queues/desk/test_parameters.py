@@ -17,7 +17,7 @@ from queues.email.models import EmailMessage
 from queues.engine.states import Priority, Status
 from tests.queues.desk.people import client_of, mail
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -17,7 +17,7 @@ from queues.desk.ledger import LedgerEntry
 from queues.desk.tokens import ApiToken
 from tests.queues.desk.api_caller import user_with
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 MAKE, LIST = "/admin/queues/apitoken/make/", "/admin/queues/apitoken/"
 
