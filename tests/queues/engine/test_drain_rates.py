@@ -55,7 +55,8 @@ def test_a_queue_with_a_limit_uses_all_of_it_in_the_order_of_the_queue(jobs: Mak
     Drain(job_queue(ran, limits=lambda item: [ALL])).run(resident=timedelta(seconds=6))
 
     assert len(ran) >= 100  # six windows begin in that time; each may be seen up to half a second late
-    assert all(ran[place + 20][0] - ran[place][0] > 0.9 for place in range(len(ran) - 20))
+    # A hand may come late to what was granted in time; that no window has too many is the limiter's own test.
+    assert all(ran[place + 20][0] - ran[place][0] > 0.5 for place in range(len(ran) - 20))
     runs = [pk for _, pk in ran]
     assert max(abs(place - pk) for place, pk in zip(sorted(runs), runs, strict=True)) <= 4  # four hands
 

@@ -181,20 +181,22 @@ def test_workers_that_are_all_at_work_are_no_reason(child_environment: dict[str,
     """Six tasks hold all six workers for twice the time without a heartbeat."""
     pipe, held = tmp_path / "pipe", tmp_path / "held"
     os.mkfifo(pipe)
-    with Work(child_environment, "--beat", "1", "--silence", "3") as work:
+    with Work(child_environment, "--beat", "1", "--silence", "6") as work:
         session = work.started()
         for _ in range(Conf.WORKERS):
             async_task("tests.queues.engine.cluster_tasks.hold", str(held), str(pipe))
         until(lambda: held.exists() and len(held.read_text().splitlines()) == Conf.WORKERS)
         held_at = timezone.now()
         supervised = Heartbeat.objects.filter(
-            name__startswith="supervisor:", seen_at__gt=held_at + timedelta(seconds=7)
+            name__startswith="supervisor:", seen_at__gt=held_at + timedelta(seconds=13)
         )
         until(supervised.exists)
-        assert not Heartbeat.objects.filter(name__startswith="cluster:", seen_at__gt=held_at + timedelta(seconds=3))
+        assert not Heartbeat.objects.filter(name__startswith="cluster:", seen_at__gt=held_at + timedelta(seconds=4))
         assert work.of("cluster.put_down") == []
         pipe.write_bytes(b"")
-        until(lambda: Heartbeat.objects.filter(name__startswith="cluster:", seen_at__gt=held_at + timedelta(seconds=7)))
+        until(
+            lambda: Heartbeat.objects.filter(name__startswith="cluster:", seen_at__gt=held_at + timedelta(seconds=13))
+        )
         assert work.of("cluster.put_down") == []
         assert len(working.members(session)) >= 10
 
