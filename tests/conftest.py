@@ -37,7 +37,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
     part = os.environ.get("TEST_ON")
     if part:
-        mine = _half([item for item in items if bool(item.get_closest_marker("once")) == (part == "once")])
+        alone = os.environ["TEST_ALONE"] == "1"
+        mine = [item for item in items if bool(item.get_closest_marker("once")) == (part == "once")]
+        mine = _half([item for item in mine if bool(item.get_closest_marker("alone")) == alone])
         config.hook.pytest_deselected(items=[item for item in items if item not in set(mine)])
         items[:] = mine
 

@@ -1,8 +1,9 @@
 """`make test`: style, types, layers, migrations, then all tests on SQLite and, where one is found, PostgreSQL.
 
 Both databases are tested in one pytest run, with two processes each and one for what needs no particular database, so
-that two cores are busy and its closing line counts all of it. REQUIRE_POSTGRES=1 and REQUIRE_BROWSER=1 turn what would
-be left out into a failure. What follows `python -m tests.run` goes to pytest.
+that two cores are busy. What watches real time (a supervisor, a rate) runs afterwards, in fewer processes.
+REQUIRE_POSTGRES=1 and REQUIRE_BROWSER=1 turn what would be left out into a failure. What follows `python -m tests.run`
+goes to pytest.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ PROCESSES = (
     "TEST_ON=postgres//env:TEST_HALF=1",
     "TEST_ON=once",
 )
-"""More than cores, since tests of processes and servers mostly wait."""
+"""More than cores, since tests of servers mostly wait. The second time, for tests marked `alone`, one a database."""
+CALM = ("TEST_ON=sqlite", "TEST_ON=postgres", "TEST_ON=once")
+NOTHING_TO_DO = 5
+"""pytest's exit status when no test was chosen."""
 
 
 def main() -> int:
@@ -52,17 +56,24 @@ def main() -> int:
         if os.environ.get("REQUIRE_BROWSER") == "1" and browser is None:
             say("browser", "REQUIRE_BROWSER=1, but no Chromium was found on this machine")
             passed.append(False)
-        spread = ["-n", "2"]
+        runs = [["-n", "2"]]
+        environment.pop("TEST_DATABASE_URL", None)
         if database:
             environment["TEST_DATABASE_URL"] = database.url
-            spread = ["--dist", "each", *(word for process in PROCESSES for word in ("--tx", f"popen//env:{process}"))]
-        else:
-            environment.pop("TEST_DATABASE_URL", None)
+            runs = [each(*PROCESSES, alone=0), each(*CALM, alone=1)]
         failures = [name for (name, _), good in zip(CHECKS, passed, strict=False) if not good]
         if failures:
             say("so far", f"failed: {', '.join(failures)}; the tests run all the same")
-        tests = subprocess.run([PYTHON, "-m", "pytest", *spread, *sys.argv[1:]], cwd=ROOT, env=environment)
-    return 0 if all(passed) and tests.returncode == 0 else 1
+        for run in runs:
+            tests = subprocess.run([PYTHON, "-m", "pytest", *run, *sys.argv[1:]], cwd=ROOT, env=environment)
+            passed.append(tests.returncode in (0, NOTHING_TO_DO))
+    return 0 if all(passed) else 1
+
+
+def each(*processes: str, alone: int) -> list[str]:
+    """The options by which each of these processes runs its own share of the tests."""
+    specs = [f"popen//env:TEST_ALONE={alone}//env:{process}" for process in processes]
+    return ["--dist", "each", *(word for spec in specs for word in ("--tx", spec))]
 
 
 def check(name: str, command: list[str], environment: dict[str, str]) -> bool:

@@ -24,7 +24,7 @@ from config.up import leftovers
 from config.up.plan import free_port
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.once, pytest.mark.slow]
+pytestmark = [pytest.mark.once, pytest.mark.slow, pytest.mark.alone]
 
 READY = "Stop with Ctrl-C"
 

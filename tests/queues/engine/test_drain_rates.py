@@ -24,7 +24,7 @@ from tests.queues.engine.conftest import MakeJobs, job_queue
 from tests.queues.engine.many import fill
 from tests.samplequeue.models import Job
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.alone, pytest.mark.django_db(transaction=True)]
 
 ALL = Limit("all")
 AGO = timedelta(hours=1)

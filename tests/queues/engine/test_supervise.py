@@ -26,7 +26,7 @@ from tests.queues.engine import working
 from tests.queues.engine.working import Work, until
 from tests.smtp_sink import Sink
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.django_db(transaction=True)]
 
 QUICK = ("--beat", "1", "--silence", "5")
 

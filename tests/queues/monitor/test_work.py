@@ -13,7 +13,7 @@ from queues.engine.heartbeats import Heartbeat
 from queues.monitor.models import Alert, AlertDelivery
 from tests.queues.engine.working import Work, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.django_db(transaction=True)]
 
 
 def test_the_supervisor_tells_of_another_machines_workers(child_environment: dict[str, str]) -> None:
