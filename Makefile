@@ -22,8 +22,8 @@ lint: install
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format . && .venv/bin/mypy . && .venv/bin/lint-imports
 
 ## make lock      write requirements*.txt from pyproject.toml (needs uv); UPGRADE=--upgrade takes newer versions
-COMPILE = uv pip compile pyproject.toml --universal --python-version 3.12 --generate-hashes --no-emit-index-url \
-	--no-emit-find-links --no-header --no-annotate --quiet $(UPGRADE)
+COMPILE = uv pip compile pyproject.toml --universal --python-version 3.12 --generate-hashes \
+	--no-header --no-annotate --quiet $(UPGRADE)
 lock:
 	PATH="$$PATH:$$PWD/.venv/bin" $(COMPILE) --output-file requirements.txt
 	PATH="$$PATH:$$PWD/.venv/bin" $(COMPILE) --constraint requirements.txt --group test --output-file requirements-test.txt
