@@ -1,6 +1,7 @@
 """Gathers the admin classes that the rooms of queues define."""
 
 from queues.desk import (
+    alert_messages_admin,
     alerts_admin,
     email_admin,
     foreign_admin,
@@ -8,12 +9,14 @@ from queues.desk import (
     operations_admin,
     pauses_admin,
     records_admin,
+    silences_admin,
     suppressions_admin,
     tokens_admin,
     webhook_admin,
 )
 
 __all__ = [
+    "alert_messages_admin",
     "alerts_admin",
     "email_admin",
     "foreign_admin",
@@ -21,6 +24,7 @@ __all__ = [
     "operations_admin",
     "pauses_admin",
     "records_admin",
+    "silences_admin",
     "suppressions_admin",
     "tokens_admin",
     "webhook_admin",

@@ -19,7 +19,15 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_http_methods
 from unfold.decorators import display
 
-from queues.desk import alert_acts, marks, permissions, reasoned, refusals
+from queues.desk import (
+    alert_acts,
+    alert_messages_admin,
+    alert_rights,
+    marks,
+    permissions,
+    reasoned,
+    silences_admin,
+)
 from queues.desk.filters import ID_MAX
 from queues.desk.forms import ReasonForm
 from queues.desk.records_admin import RecordAdmin
@@ -121,7 +129,7 @@ class AlertAdmin(RecordAdmin):
         silences = Silence.objects.filter(until__gt=now, ended_at__isnull=True).select_related("created_by")
         extra = {
             "tabs": [(f"?state={name}" if name else "?", word, name == taken) for name, word in TABS],
-            "silences": [(row, _spoken(row), marks.moment(row.until, now=now)) for row in silences[:20]],
+            "silences": [(row, silences_admin.spoken(row), marks.moment(row.until, now=now)) for row in silences[:20]],
             "may_handle": permissions.may(request.user, alert_acts.HANDLE, Alert),
             "calm": not Alert.objects.exclude(state=Alert.State.RESOLVED).exists() and not taken,
         }
@@ -153,7 +161,9 @@ class AlertAdmin(RecordAdmin):
             "steps": [(word, marks.exactly(at, now=now)) for word, at in steps if at],
             "lasted": self.lasted(row),
             "silenced": row.silenced_until if row.silenced_until and row.silenced_until > now else None,
-            "deliveries": [(each, _delivery(each), marks.moment(each.created_at, now=now)) for each in deliveries],
+            "deliveries": [
+                (each, alert_messages_admin.badge(each), marks.moment(each.created_at, now=now)) for each in deliveries
+            ],
             "may_handle": permissions.may(request.user, alert_acts.HANDLE, Alert),
             "back": reverse(LIST),
         }
@@ -195,7 +205,7 @@ class AlertAdmin(RecordAdmin):
                 reason=said["reason"],
                 now=now,
             )
-            return f"Nothing is told of {_spoken(made)} until {made.until:%Y-%m-%d %H:%M} UTC."
+            return f"Nothing is told of {silences_admin.spoken(made)} until {made.until:%Y-%m-%d %H:%M} UTC."
 
         return self._ask(
             request,
@@ -259,115 +269,6 @@ class AlertAdmin(RecordAdmin):
         return format_html("told {}", marks.moment(row.last_sent_at, now=timezone.now()))
 
 
-@admin.register(Silence)
-class SilenceAdmin(RecordAdmin):
-    """What is not told, why and how long."""
-
-    list_display = ("what", "state", "reason", "created_by", "begun", "over", "end_link")
-    fields = ("what", "state", "reason", "created_by", "begun", "over")
-    readonly_fields = fields
-    ordering = ("-id",)
-    list_select_related = ("created_by",)
-
-    def get_urls(self) -> list[URLPattern]:
-        """A page that ends one, before the usual ones."""
-        both = require_http_methods(["GET", "POST"])
-        end = self.admin_site.admin_view(both(self.end_view))
-        return [path("<int:silence_id>/end/", end, name="queues_silence_end"), *super().get_urls()]
-
-    def end_view(self, request: HttpRequest, silence_id: int) -> HttpResponse:
-        """Tell again."""
-        _may(request)
-        row = Silence.objects.filter(pk=silence_id).first() if silence_id <= ID_MAX else None
-        if row is None:
-            raise Http404
-        form, actor = ReasonForm(request.POST or None), actor_of(request)
-
-        def act() -> str:
-            reason = form.cleaned_data["reason"]
-            done = alert_acts.end_silence(silence_id=row.pk, actor=actor, reason=reason, now=timezone.now())
-            return f"Told again: {_spoken(row)}." if done else ""
-
-        return reasoned.page(
-            request,
-            site=self.admin_site,
-            title=f"End the silence of {_spoken(row)}",
-            effect="What fires still is told within a minute.",
-            button="End it",
-            back=reverse(LIST),
-            form=form,
-            act=act,
-            refusal="Nothing was done: it is over already.",
-        )
-
-    @display(description="what")
-    def what(self, row: Silence) -> str:
-        """Rule and scope."""
-        return _spoken(row)
-
-    @display(description="state")
-    def state(self, row: Silence) -> SafeString:
-        """Whether it is in force."""
-        return marks.badge("paused", "In force") if _in_force(row) else marks.badge("good", "Over")
-
-    @display(description="since")
-    def begun(self, row: Silence) -> SafeString:
-        """When it began."""
-        return marks.moment(row.created_at, now=timezone.now())
-
-    @display(description="until")
-    def over(self, row: Silence) -> SafeString:
-        """When it ends, or ended."""
-        return marks.moment(row.ended_at or row.until, now=timezone.now())
-
-    @display(description="act")
-    def end_link(self, row: Silence) -> SafeString | str:
-        """To the page that asks for a reason."""
-        if not _in_force(row):
-            return ""
-        url = reverse("admin:queues_silence_end", args=[row.pk])
-        return format_html('<a class="desk-link" href="{}" aria-label="End {}">End…</a>', url, _spoken(row))
-
-
-@admin.register(AlertDelivery)
-class AlertDeliveryAdmin(RecordAdmin):
-    """Every message about alerts and what became of it."""
-
-    list_display = ("created", "state", "subject", "channel", "to", "tries", "last_words")
-    list_display_links = ("subject",)
-    fields = ("created", "state", "subject", "kind", "channel", "to", "tries", "last_words")
-    readonly_fields = fields
-    ordering = ("-id",)
-
-    @display(description="written")
-    def created(self, row: AlertDelivery) -> SafeString:
-        """When."""
-        return marks.moment(row.created_at, now=timezone.now())
-
-    @display(description="state")
-    def state(self, row: AlertDelivery) -> SafeString:
-        """Sent, waiting, given up."""
-        return _delivery(row)
-
-
-def _delivery(row: AlertDelivery) -> SafeString:
-    if row.sent_at:
-        return marks.badge("good", "Sent")
-    if row.given_up_at:
-        return marks.badge("bad", "Given up")
-    return marks.badge("retrying", "Tried in vain") if row.last_words else marks.badge("pending", "To be sent")
-
-
-def _in_force(row: Silence) -> bool:
-    return row.ended_at is None and row.until > timezone.now()
-
-
-def _spoken(row: Silence) -> str:
-    rule = rules.get(row.rule)
-    named = f"“{rule.title}”" if rule else row.rule or "all alerts"
-    return f"{named} ({row.scope})" if row.scope else named
-
-
 def _alert(alert_id: int) -> Alert:
     row = Alert.objects.select_related("acknowledged_by").filter(pk=alert_id).first() if alert_id <= ID_MAX else None
     if row is None:
@@ -377,16 +278,5 @@ def _alert(alert_id: int) -> Alert:
 
 def _handled(request: HttpRequest, alert_id: int) -> Alert:
     """The alert, for somebody who may handle it."""
-    _may(request)
+    alert_rights.require(request)
     return _alert(alert_id)
-
-
-def _may(request: HttpRequest) -> None:
-    if permissions.may(request.user, alert_acts.HANDLE, Alert):
-        return
-    if request.method == "GET":
-        raise PermissionDenied
-    act = f"{request.path.rstrip('/').rpartition('/')[2]} alert"
-    said: dict[str, Any] = {"reason": request.POST.get("reason", ""), "queue": "", "now": timezone.now()}
-    with refusals.noted(actor=actor_of(request), act=act, **said):
-        raise PermissionDenied
