@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from queues.email import addresses, emails, headers, mail, plain, rendering
+from queues.email import addresses, drafts, emails, headers, mail, plain, rendering
 from queues.email.models import EmailMessage
 
 PEOPLE = ("to", "cc", "bcc")
@@ -48,7 +48,7 @@ def _checked(message: EmailMessage, name: str, value: Any) -> Any:
         raise emails.Invalid(name, "this mail was not made from a template")
     if not isinstance(value, dict):
         raise emails.Invalid(name, "a JSON object")
-    emails._check_json(name, value)
+    drafts.check_json(name, value)
     return value
 
 

@@ -5,72 +5,31 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import mimetypes
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import router, transaction
 from django.db.models.base import ModelState
 from django.utils import timezone
 
-from queues.email import addresses, headers, mail, plain, rendering, types
+from queues.email import addresses, headers, mail, types
+from queues.email.drafts import ATTACHMENTS_MAX_BYTES as ATTACHMENTS_MAX_BYTES
+from queues.email.drafts import BODY_MAX_CHARACTERS as BODY_MAX_CHARACTERS
+from queues.email.drafts import Draft as Draft
+from queues.email.drafts import Invalid as Invalid
+from queues.email.drafts import finish, key_of
 from queues.email.mail import File, Mail
 from queues.email.models import Attachment, AttachmentUse, EmailMessage
 from queues.engine import enqueue as rows
-from queues.engine import item, wake
-from queues.engine.states import Priority, Status
+from queues.engine import wake
+from queues.engine.states import Status
 
 QUEUE = "email"
-ATTACHMENTS_MAX_BYTES = 10 * 1024 * 1024
-"""Of one mail, all files together, before base64; most providers stop at 10 to 25 MB."""
-BODY_MAX_CHARACTERS = 5_000_000
-KEY_MAX = 255
-
-
-class Invalid(ValueError):
-    """The mail cannot be sent as it is; `field` says what is wrong with which part. Nothing was stored."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        self.field, self.reason = field, reason
-        super().__init__(f"{field}: {reason}")
 
 
 class KeyConflict(ValueError):
     """The idempotency key was used before for a mail with other content. Nothing was stored."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A mail as its sender wishes it. Addresses as in a header, one a string; times are aware datetimes."""
-
-    to: Sequence[str] = ()
-    subject: str = ""
-    text: str = ""
-    html: str = ""
-    from_email: str = ""
-    cc: Sequence[str] = ()
-    bcc: Sequence[str] = ()
-    reply_to: Sequence[str] = ()
-    headers: Sequence[tuple[str, str]] = ()
-    attachments: Sequence[File] = ()
-    """With a `content_id` an image inside the HTML; an empty `content_type` is guessed from the name."""
-    template: str = ""
-    """Name of a template; it gives subject, text and html, with `context`."""
-    context: Mapping[str, Any] | None = None
-    email_type: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    tags: Sequence[str] = ()
-    priority: int | None = None
-    """A `Priority`; by default that of the type."""
-    send_at: datetime | None = None
-    expires_at: datetime | None = None
-    idempotency_key: str = ""
-    max_retries: int | None = None
-    message_id: str = ""
 
 
 def enqueue(*, now: datetime | None = None, **wished: Any) -> EmailMessage:
@@ -97,7 +56,7 @@ class _Rows(Sequence[dict[str, Any]]):
     """The rows of drafts, each made and checked when it is asked for first. Raises Invalid then."""
 
     def __init__(self, drafts: Sequence[Draft], now: datetime) -> None:
-        self.keys = [_key(draft) for draft in drafts]
+        self.keys = [key_of(draft) for draft in drafts]
         self.drafts = drafts
         self.now = now
         self.files: dict[int, Draft] = {}
@@ -111,7 +70,7 @@ class _Rows(Sequence[dict[str, Any]]):
         if made is None:
             if place >= len(self.drafts):
                 raise IndexError(place)
-            finished = _finish(self.drafts[place], self.keys[place])
+            finished = finish(self.drafts[place], self.keys[place])
             made = self._made[place] = _row(finished, self.now)
             if finished.attachments:
                 self.files[place] = finished
@@ -132,63 +91,6 @@ def _store(values: _Rows, now: datetime) -> list[EmailMessage]:
     _store_files(fresh, now)
     wake.soon(QUEUE)
     return messages
-
-
-def _key(draft: Draft) -> str:
-    if len(draft.idempotency_key) > KEY_MAX or draft.idempotency_key.startswith("auto:"):
-        raise Invalid("idempotency_key", f"at most {KEY_MAX} characters, and not beginning with auto:")
-    return headers.clean(draft.idempotency_key or item.fresh_key()).replace("\x00", "\N{REPLACEMENT CHARACTER}")
-
-
-def _finish(draft: Draft, key: str) -> Draft:
-    """What the sender left to us: the template rendered, the text made from the HTML, bad characters replaced."""
-    subject, text, html = draft.subject, draft.text, draft.html
-    if draft.template:
-        if subject or text or html:
-            raise Invalid("template", "it gives subject and bodies: leave those empty")
-        try:
-            rendered = rendering.render(template=draft.template, context=draft.context or {})
-        except ValueError as error:
-            raise Invalid("template", str(error)) from error
-        subject, text, html = rendered.subject, rendered.text, rendered.html
-    if html and not text:
-        text = plain.text_of(html)
-    if len(text) > BODY_MAX_CHARACTERS or len(html) > BODY_MAX_CHARACTERS:
-        raise Invalid("html" if html else "text", f"longer than {BODY_MAX_CHARACTERS:,} characters")
-    files = tuple(
-        each if each.content_type else replace(each, content_type=_guess(each.name)) for each in draft.attachments
-    )
-    if files and sum(len(each.content) for each in files) > ATTACHMENTS_MAX_BYTES:
-        raise Invalid("attachments", f"more than {ATTACHMENTS_MAX_BYTES // 1024 // 1024} MB together")
-    if len(draft.email_type) > 100:
-        raise Invalid("email_type", "longer than 100 characters")
-    if draft.priority is not None and draft.priority not in Priority.values:
-        raise Invalid("priority", f"one of {', '.join(str(each.value) for each in Priority)}")
-    if draft.max_retries is not None and not 0 <= draft.max_retries <= 100:
-        raise Invalid("max_retries", "between 0 and 100")
-    for name in ("metadata", "tags", "context"):
-        _check_json(name, getattr(draft, name))
-    for name in ("send_at", "expires_at"):
-        if (at := getattr(draft, name)) is not None and at.tzinfo is None:
-            raise Invalid(name, "without a time zone")
-    sender = draft.from_email or settings.DEFAULT_FROM_EMAIL
-    return replace(
-        draft,
-        subject=subject,
-        text=headers.clean(text).replace("\x00", "\N{REPLACEMENT CHARACTER}"),
-        html=headers.clean(html).replace("\x00", "\N{REPLACEMENT CHARACTER}"),
-        attachments=files,
-        from_email=sender,
-        idempotency_key=key,
-        message_id=draft.message_id or f"<{secrets.token_hex(16)}@{_domain(sender)}>",
-    )
-
-
-def _domain(sender: str) -> str:
-    try:
-        return addresses.normalize(sender).rpartition("@")[2]
-    except ValueError:  # `validate` will say so, with the field's name
-        return "localhost"
 
 
 def _row(draft: Draft, now: datetime) -> dict[str, Any]:
@@ -332,26 +234,3 @@ def _store_files(messages: Sequence[tuple[EmailMessage, Draft]], now: datetime) 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _check_json(name: str, value: Any) -> None:
-    if not value:
-        return
-    try:
-        dumped = json.dumps(value, default=str)
-        dumped.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(name, f"cannot be stored as JSON: {error}") from error
-    if "\\u0000" in dumped or "\\ud8" in dumped.lower():
-        _refuse_unstorable(name, value)
-
-
-def _refuse_unstorable(name: str, value: Any) -> None:
-    """PostgreSQL's jsonb takes neither NUL nor half a surrogate pair; a whole pair is fine."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    if "\\u0000" in text or headers.clean(text) != text:
-        raise Invalid(name, "a NUL or half a character in it")
-
-
-def _guess(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
